@@ -1,0 +1,257 @@
+#include "event/document.h"
+
+#include <assert.h>
+#include <ctype.h>
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/buffer.h"
+#include "event/frame.h"
+
+enum { JSON_MAX_LEVELS = 64 };
+
+/*
+ * Jansson's own limit is 2048 levels of its recursion, and what walks the document later recurses
+ * too. The answer means nothing for text that is not JSON, which the parser refuses.
+ */
+static bool levels_are_bounded(struct slice text)
+{
+	unsigned levels = 0;
+	bool quoted = false;
+
+	for (size_t i = 0; i < text.len; i++) {
+		switch (text.base[i]) {
+		case '\\':
+			i++;
+			break;
+		case '"':
+			quoted = !quoted;
+			break;
+		case '{':
+		case '[':
+			if (!quoted && ++levels > JSON_MAX_LEVELS)
+				return false;
+			break;
+		case '}':
+		case ']':
+			if (!quoted && levels)
+				levels--;
+			break;
+		}
+	}
+	return true;
+}
+
+/* The JSON number at `from`, as far as its bytes can belong to one. */
+static struct slice number_at(struct slice text, size_t from)
+{
+	size_t end = from;
+
+	while (end < text.len && (isdigit((unsigned char)text.base[end]) ||
+				  memchr("+-.eE", text.base[end], sizeof("+-.eE") - 1)))
+		end++;
+	return (struct slice){text.base + from, end - from};
+}
+
+static void append_widened(struct buffer *out, struct slice number)
+{
+	size_t start = out->len;
+	bool integer = true;
+
+	for (size_t i = 0; i < number.len; i++)
+		integer = integer && !memchr("+.eE", number.base[i], sizeof("+.eE") - 1);
+	buffer_append_slice(out, number);
+	if (!integer)
+		return;
+	errno = 0;
+	(void)strtoll(buffer_text(out) + start, NULL, 10);
+	if (errno == ERANGE)
+		buffer_append_text(out, "e0");
+}
+
+/*
+ * Writes integers that int64 has no room for as reals ("18446744073709551615e0"). Jansson refuses
+ * them, and its way around (JSON_DECODE_INT_AS_REAL) would round every other integer of the record
+ * above 2^53, so that an id could be taken for its neighbour's.
+ */
+static void widen_integers(struct slice text, struct buffer *out)
+{
+	bool quoted = false;
+
+	for (size_t i = 0; i < text.len; i++) {
+		char c = text.base[i];
+
+		if (!quoted && (c == '-' || isdigit((unsigned char)c))) {
+			struct slice number = number_at(text, i);
+
+			append_widened(out, number);
+			i += number.len - 1;
+			continue;
+		}
+		if (c == '"')
+			quoted = !quoted;
+		buffer_append(out, &c, 1);
+		if (c == '\\' && i + 1 < text.len)
+			buffer_append(out, &text.base[++i], 1);
+	}
+}
+
+static json_t *load(struct slice text, json_error_t *error)
+{
+	return json_loadb(text.base, text.len, JSON_DECODE_ANY | JSON_ALLOW_NUL, error);
+}
+
+static json_t *parse(struct slice text)
+{
+	struct buffer widened = {0};
+	json_error_t error;
+	json_t *json;
+
+	if (!text.len || !levels_are_bounded(text))
+		return NULL;
+	json = load(text, &error);
+	if (json || json_error_code(&error) != json_error_numeric_overflow)
+		return json;
+	widen_integers(text, &widened);
+	json = load(buffer_slice(&widened), &error);
+	buffer_free(&widened);
+	return json;
+}
+
+static json_t *string(struct slice text)
+{
+	json_t *json = text.len ? json_stringn(text.base, text.len) : json_string("");
+	struct buffer repaired = {0};
+
+	if (json)
+		return json;
+	frame_append_utf8(&repaired, text);
+	json = json_stringn(repaired.base, repaired.len);
+	assert(json);
+	buffer_free(&repaired);
+	return json;
+}
+
+static json_t *headers(const struct record *record)
+{
+	json_t *object = json_object();
+
+	for (size_t i = 0; i < record->header_count; i++) {
+		json_t *name = string(record->headers[i].name);
+
+		json_object_setn_new(object, json_string_value(name), json_string_length(name),
+				     string(record->headers[i].value));
+		json_decref(name);
+	}
+	return object;
+}
+
+/* The key or the value in the form that is asked for. Errors: ERROR_INVALID. */
+static int add_bytes(json_t *document, const char *name, bool present, struct slice bytes,
+		     bool as_json)
+{
+	json_t *json;
+
+	if (!present)
+		json = json_null();
+	else
+		json = as_json ? parse(bytes) : string(bytes);
+	if (!json)
+		return ERROR_INVALID;
+	json_object_set_new(document, name, json);
+	return 0;
+}
+
+static void add_scalars(json_t *document, const struct record *record, unsigned parts)
+{
+	if (parts & DOCUMENT_TOPIC)
+		json_object_set_new(document, "topic", string(record->topic));
+	if (parts & DOCUMENT_PARTITION)
+		json_object_set_new(document, "partition", json_integer(record->partition));
+	if (parts & DOCUMENT_OFFSET)
+		json_object_set_new(document, "offset", json_integer(record->offset));
+	if ((parts & DOCUMENT_TIMESTAMP) && record->timestamp_ms >= 0)
+		json_object_set_new(document, "timestamp", json_integer(record->timestamp_ms));
+	if (parts & DOCUMENT_HEADERS)
+		json_object_set_new(document, "headers", headers(record));
+}
+
+int document_build(const struct record *record, unsigned parts, json_t **document)
+{
+	json_t *built = json_object();
+	int rc = 0;
+
+	add_scalars(built, record, parts);
+	if (parts & (DOCUMENT_KEY | DOCUMENT_KEY_JSON))
+		rc = add_bytes(built, "key", record->has_key, record->key,
+			       parts & DOCUMENT_KEY_JSON);
+	if (!rc && (parts & (DOCUMENT_VALUE | DOCUMENT_VALUE_TEXT)))
+		rc = add_bytes(built, "value", record->has_value, record->value,
+			       parts & DOCUMENT_VALUE);
+	if (rc) {
+		json_decref(built);
+		return rc;
+	}
+	*document = built;
+	return 0;
+}
+
+/* RFC 6901, 4: "~1" is "/", "~0" is "~", any other "~" is malformed. False where it is. */
+static bool unescape(struct slice token, struct buffer *out)
+{
+	for (size_t i = 0; i < token.len; i++) {
+		char c = token.base[i];
+
+		if (c == '~') {
+			if (++i == token.len || (token.base[i] != '0' && token.base[i] != '1'))
+				return false;
+			c = token.base[i] == '0' ? '~' : '/';
+		}
+		buffer_append(out, &c, 1);
+	}
+	return true;
+}
+
+static const json_t *member(const json_t *object, struct slice token)
+{
+	struct buffer name = {0};
+	const json_t *found = NULL;
+
+	if (!token.len || !memchr(token.base, '~', token.len))
+		return json_object_getn(object, token.base, token.len);
+	if (unescape(token, &name))
+		found = json_object_getn(object, name.base, name.len);
+	buffer_free(&name);
+	return found;
+}
+
+static const json_t *element(const json_t *array, struct slice token)
+{
+	enum { MAX_DIGITS = 9 };
+	size_t index = 0;
+
+	if (!token.len || token.len > MAX_DIGITS || (token.len > 1 && token.base[0] == '0'))
+		return NULL;
+	for (size_t i = 0; i < token.len; i++) {
+		if (!isdigit((unsigned char)token.base[i]))
+			return NULL;
+		index = 10 * index + (size_t)(token.base[i] - '0');
+	}
+	return json_array_get(array, index);
+}
+
+const json_t *document_at(const json_t *document, const char *pointer)
+{
+	const json_t *at = document;
+
+	while (at && *pointer) {
+		struct slice token;
+
+		if (*pointer++ != '/')
+			return NULL;
+		token = (struct slice){pointer, strcspn(pointer, "/")};
+		pointer += token.len;
+		at = json_is_array(at) ? element(at, token) : member(at, token);
+	}
+	return at;
+}

@@ -1,0 +1,383 @@
+#include "event/mapping.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "event/document.h"
+#include "event/frame.h"
+
+enum { POINTER_BYTES = 256, REASON_BYTES = 256, RETRY_MAX_MS = INT32_MAX };
+
+/* Where a field comes from; neither: the field is not mapped. */
+struct origin {
+	char *pointer;
+	char *constant;
+};
+
+struct mapping {
+	struct origin event, data, id, retry;
+	int64_t retry_ms; /* the constant; < 0: none */
+	unsigned parts;
+};
+
+/* What a pointer may start with: needed for the field itself, and for what is below it (0: nothing
+ * is). */
+static const struct root {
+	const char *name;
+	unsigned itself;
+	unsigned below;
+} roots[] = {
+    {"topic", DOCUMENT_TOPIC, 0},
+    {"partition", DOCUMENT_PARTITION, 0},
+    {"offset", DOCUMENT_OFFSET, 0},
+    {"timestamp", DOCUMENT_TIMESTAMP, 0},
+    {"key", DOCUMENT_KEY, DOCUMENT_KEY_JSON},
+    {"headers", DOCUMENT_HEADERS, DOCUMENT_HEADERS},
+    {"value", DOCUMENT_VALUE, DOCUMENT_VALUE},
+};
+
+/* A configuration's `event` object while it is read. */
+struct reader {
+	struct mapping *mapping;
+	char *pointer;
+	char *reason;
+};
+
+__attribute__((format(printf, 3, 4))) static int refuse(struct reader *reader, const char *field,
+							const char *format, ...)
+{
+	va_list arguments;
+
+	snprintf(reader->pointer, POINTER_BYTES, "%s%s", field ? "/" : "", field ? field : "");
+	va_start(arguments, format);
+	vsnprintf(reader->reason, REASON_BYTES, format, arguments);
+	va_end(arguments);
+	return ERROR_INVALID;
+}
+
+/* The document parts that a pointer needs; 0 with `reason` where there is nothing that it could
+ * point at. */
+static unsigned parts_of(const char *pointer, char *reason)
+{
+	size_t len = strcspn(pointer + 1, "/");
+	bool below = pointer[1 + len];
+
+	for (size_t i = 0; i < sizeof(roots) / sizeof(roots[0]); i++) {
+		if (strlen(roots[i].name) != len || memcmp(roots[i].name, pointer + 1, len))
+			continue;
+		if (below && !roots[i].below)
+			snprintf(reason, REASON_BYTES, "\"/%s\" has nothing below it",
+				 roots[i].name);
+		return below ? roots[i].below : roots[i].itself;
+	}
+	snprintf(
+	    reason, REASON_BYTES,
+	    "\"%.60s\" points at nothing: a pointer starts with /value, /key, /headers, /topic, "
+	    "/partition, /offset or /timestamp, and a text that starts with / is written //",
+	    pointer);
+	return 0;
+}
+
+/* RFC 6901, 3: "~" stands only before 0 and 1. */
+static bool is_escaped(const char *pointer)
+{
+	while ((pointer = strchr(pointer, '~'))) {
+		if (pointer[1] != '0' && pointer[1] != '1')
+			return false;
+		pointer++;
+	}
+	return true;
+}
+
+static int read_pointer(struct reader *reader, const char *field, const char *text,
+			struct origin *origin)
+{
+	char reason[REASON_BYTES];
+	unsigned parts = parts_of(text, reason);
+
+	if (!parts)
+		return refuse(reader, field, "%s", reason);
+	if (!is_escaped(text))
+		return refuse(reader, field,
+			      "in a JSON pointer ~ is written ~0, and / in a name ~1 (RFC 6901)");
+	reader->mapping->parts |= parts;
+	origin->pointer = mem_strdup(text);
+	return 0;
+}
+
+static int read_origin(struct reader *reader, const char *field, const json_t *source,
+		       struct origin *origin)
+{
+	const char *text = json_string_value(source);
+
+	if (!text)
+		return refuse(reader, field,
+			      "must be a string: a JSON pointer such as "
+			      "\"/value/type\", or a constant");
+	if (strlen(text) != json_string_length(source))
+		return refuse(reader, field, "must not hold a NUL");
+	if (text[0] == '/' && text[1] != '/')
+		return read_pointer(reader, field, text, origin);
+	origin->constant = mem_strdup(text[0] == '/' ? text + 1 : text);
+	return 0;
+}
+
+static int read_event(struct reader *reader, const char *field, const json_t *source)
+{
+	struct origin *event = &reader->mapping->event;
+	int rc = read_origin(reader, field, source, event);
+
+	if (!rc && event->constant && event->constant[strcspn(event->constant, "\r\n")])
+		return refuse(reader, field, "must be one line");
+	return rc;
+}
+
+static int read_data(struct reader *reader, const char *field, const json_t *source)
+{
+	return read_origin(reader, field, source, &reader->mapping->data);
+}
+
+static int read_id(struct reader *reader, const char *field, const json_t *source)
+{
+	struct origin *id = &reader->mapping->id;
+	int rc = read_origin(reader, field, source, id);
+
+	if (!rc && id->constant)
+		return refuse(
+		    reader, field,
+		    "must be a JSON pointer such as \"/value/id\": nobody can resume from an id "
+		    "that all events share");
+	return rc;
+}
+
+static int read_retry(struct reader *reader, const char *field, const json_t *source)
+{
+	const char *text = json_string_value(source);
+	json_int_t retry_ms = json_integer_value(source);
+
+	if (text && text[0] == '/')
+		return read_origin(reader, field, source, &reader->mapping->retry);
+	if (!json_is_integer(source) || retry_ms < 0 || retry_ms > RETRY_MAX_MS)
+		return refuse(
+		    reader, field,
+		    "must be milliseconds, an integer from 0 to %d, or a JSON pointer such as "
+		    "\"/value/retry\"",
+		    RETRY_MAX_MS);
+	reader->mapping->retry_ms = retry_ms;
+	return 0;
+}
+
+static const struct field {
+	const char *name;
+	int (*read)(struct reader *reader, const char *field, const json_t *source);
+} fields[] = {
+    {"event", read_event},
+    {"data", read_data},
+    {"id", read_id},
+    {"retry", read_retry},
+};
+
+static bool is_field(const char *name)
+{
+	for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++)
+		if (!strcmp(fields[i].name, name))
+			return true;
+	return false;
+}
+
+static int read_fields(struct reader *reader, const json_t *source)
+{
+	int rc = 0;
+
+	for (size_t i = 0; !rc && i < sizeof(fields) / sizeof(fields[0]); i++) {
+		const json_t *field = json_object_get(source, fields[i].name);
+
+		if (field)
+			rc = fields[i].read(reader, fields[i].name, field);
+	}
+	return rc;
+}
+
+/* The first name that is no field; NULL where there is none. Jansson iterates without const, though
+ * it changes nothing. */
+static const char *unknown_field(const json_t *source)
+{
+	json_t *object = (json_t *)(uintptr_t)source;
+	const char *name;
+	json_t *value;
+
+	json_object_foreach(object, name, value) if (!is_field(name)) return name;
+	return NULL;
+}
+
+static int read_mapping(struct reader *reader, const json_t *source)
+{
+	const char *unknown;
+
+	if (!json_is_object(source))
+		return refuse(reader, NULL, "must be an object of event, data, id and retry");
+	unknown = unknown_field(source);
+	if (unknown)
+		return refuse(reader, unknown,
+			      "unknown field; known are event, data, id and retry");
+	return read_fields(reader, source);
+}
+
+int mapping_compile(const json_t *source, struct mapping **mapping, char *pointer, char *reason)
+{
+	struct mapping *compiled = MEM_NEW(struct mapping);
+	struct reader reader = {.mapping = compiled, .pointer = pointer, .reason = reason};
+	int rc;
+
+	compiled->retry_ms = -1;
+	rc = source ? read_mapping(&reader, source) : 0;
+	if (rc) {
+		mapping_free(compiled);
+		return rc;
+	}
+	*mapping = compiled;
+	return 0;
+}
+
+static void origin_fini(struct origin *origin)
+{
+	free(origin->pointer);
+	free(origin->constant);
+}
+
+void mapping_free(struct mapping *mapping)
+{
+	if (!mapping)
+		return;
+	origin_fini(&mapping->event);
+	origin_fini(&mapping->data);
+	origin_fini(&mapping->id);
+	origin_fini(&mapping->retry);
+	free(mapping);
+}
+
+unsigned mapping_parts(const struct mapping *mapping)
+{
+	return mapping->parts;
+}
+
+bool mapping_has_custom_id(const struct mapping *mapping)
+{
+	return mapping->id.pointer;
+}
+
+static int append_dump(const char *bytes, size_t len, void *out)
+{
+	buffer_append(out, bytes, len);
+	return 0;
+}
+
+/* Borrowed where it is a text already, else made in `own`, which is empty. */
+static struct slice text_of(const json_t *json, struct buffer *own)
+{
+	if (json_is_string(json))
+		return (struct slice){json_string_value(json), json_string_length(json)};
+	json_dump_callback(json, append_dump, own, JSON_COMPACT | JSON_ENCODE_ANY);
+	return buffer_slice(own);
+}
+
+static bool ends_field(char c)
+{
+	return c == '\0' || c == '\r' || c == '\n';
+}
+
+/* A field of one line; empty where there is nothing, or null. `own` is empty and holds what can't
+ * be borrowed. */
+static struct slice find_line(const struct origin *origin, const json_t *document,
+			      struct buffer *own)
+{
+	const json_t *json;
+	struct slice text;
+	size_t clean = 0;
+
+	if (origin->constant)
+		return slice_of(origin->constant);
+	json = origin->pointer ? document_at(document, origin->pointer) : NULL;
+	if (!json || json_is_null(json))
+		return (struct slice){0};
+	text = text_of(json, own);
+	while (clean < text.len && !ends_field(text.base[clean]))
+		clean++;
+	if (clean == text.len)
+		return text;
+	for (size_t i = 0; i < text.len; i++)
+		if (!ends_field(text.base[i]))
+			buffer_append(own, &text.base[i], 1);
+	return buffer_slice(own);
+}
+
+/* Milliseconds of one to ten digits, as headers have them; < 0 for anything else. */
+static int64_t parse_retry(struct slice text)
+{
+	enum { MAX_DIGITS = 10 };
+	int64_t retry_ms = 0;
+
+	if (!text.len || text.len > MAX_DIGITS)
+		return -1;
+	for (size_t i = 0; i < text.len; i++) {
+		if (text.base[i] < '0' || text.base[i] > '9')
+			return -1;
+		retry_ms = 10 * retry_ms + text.base[i] - '0';
+	}
+	return retry_ms <= RETRY_MAX_MS ? retry_ms : -1;
+}
+
+static int64_t find_retry(const struct mapping *mapping, const json_t *document)
+{
+	const json_t *json;
+	double number;
+
+	if (!mapping->retry.pointer)
+		return mapping->retry_ms;
+	json = document_at(document, mapping->retry.pointer);
+	if (json_is_string(json))
+		return parse_retry(
+		    (struct slice){json_string_value(json), json_string_length(json)});
+	number = json_is_number(json) ? json_number_value(json) : -1;
+	return number >= 0 && number <= RETRY_MAX_MS ? (int64_t)number : -1;
+}
+
+/* False where the event has no data. `own` as in find_line(). */
+static bool find_data(const struct mapping *mapping, const struct record *record,
+		      const json_t *document, struct buffer *own, struct slice *data)
+{
+	const json_t *json;
+
+	if (mapping->data.constant) {
+		*data = slice_of(mapping->data.constant);
+		return true;
+	}
+	if (!mapping->data.pointer) {
+		*data = record->has_value ? record->value : (struct slice){0};
+		return true;
+	}
+	json = document_at(document, mapping->data.pointer);
+	if (json)
+		*data = text_of(json, own);
+	return json;
+}
+
+void mapping_append_frame(const struct mapping *mapping, const struct record *record,
+			  const json_t *document, struct slice id, struct buffer *out)
+{
+	struct buffer own_id = {0}, own_event = {0}, own_data = {0};
+	struct frame frame = {
+	    .id = find_line(&mapping->id, document, &own_id),
+	    .event = find_line(&mapping->event, document, &own_event),
+	    .retry_ms = find_retry(mapping, document),
+	};
+
+	if (!frame.id.len)
+		frame.id = id;
+	frame.has_data = find_data(mapping, record, document, &own_data, &frame.data);
+	frame_append(out, &frame);
+	buffer_free(&own_id);
+	buffer_free(&own_event);
+	buffer_free(&own_data);
+}

@@ -1,0 +1,281 @@
+#include <assert.h>
+#include <stdarg.h>
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "event/pattern_priv.h"
+
+/* What every refusal of a value ends with. */
+#define VALUES_ARE "strings, numbers, true, false, null and variables such as \"{path.name}\""
+
+struct compiler {
+	const struct pattern_scope *scope;
+	struct pattern_error *error;
+	struct buffer pointer; /* where in the source the compiler is */
+	unsigned depth;
+	size_t value_count;
+};
+
+static int compile_node(struct compiler *compiler, const json_t *source, struct pattern_node *node);
+
+__attribute__((format(printf, 3, 4))) static int refuse(struct compiler *compiler, int code,
+							const char *format, ...)
+{
+	struct pattern_error *error = compiler->error;
+	va_list arguments;
+
+	snprintf(error->pointer, sizeof(error->pointer), "%s", buffer_text(&compiler->pointer));
+	va_start(arguments, format);
+	vsnprintf(error->reason, sizeof(error->reason), format, arguments);
+	va_end(arguments);
+	return code;
+}
+
+/* Jansson iterates without const, though it changes nothing. */
+static void *first_member(const json_t *object)
+{
+	return json_object_iter((json_t *)(uintptr_t)object);
+}
+
+static void *next_member(const json_t *object, void *member)
+{
+	return json_object_iter_next((json_t *)(uintptr_t)object, member);
+}
+
+/* Enters a member; the caller sets the pointer's length back. */
+static size_t enter_member(struct compiler *compiler, const char *name)
+{
+	size_t len = compiler->pointer.len;
+
+	buffer_append_text(&compiler->pointer, "/");
+	for (; *name; name++) {
+		if (*name == '~' || *name == '/')
+			buffer_append_text(&compiler->pointer, *name == '~' ? "~0" : "~1");
+		else
+			buffer_append(&compiler->pointer, name, 1);
+	}
+	return len;
+}
+
+static size_t enter_element(struct compiler *compiler, size_t index)
+{
+	size_t len = compiler->pointer.len;
+
+	buffer_append_format(&compiler->pointer, "/%zu", index);
+	return len;
+}
+
+static void add_constant(struct pattern_leaf *leaf, struct pattern_value value, char *text)
+{
+	leaf->constants[leaf->constant_count++] = (struct pattern_constant){value, text};
+}
+
+static void add_literal(struct pattern_leaf *leaf, struct pattern_test *literal)
+{
+	struct pattern_value value = {.kind = PATTERN_VALUE_STRING};
+	char *text = NULL;
+
+	assert(literal->part_count <= 1);
+	if (literal->part_count) {
+		text = literal->parts[0].literal;
+		value.text = (struct slice){text, literal->parts[0].literal_len};
+		literal->parts[0].literal = NULL;
+	}
+	add_constant(leaf, value, text);
+	pattern_text_fini(literal);
+}
+
+static bool has_variable(const struct pattern_test *test, bool *optional)
+{
+	bool found = false;
+
+	for (size_t i = 0; i < test->part_count; i++) {
+		found = found || !test->parts[i].literal;
+		*optional = *optional || test->parts[i].optional;
+	}
+	return found;
+}
+
+static int compile_string(struct compiler *compiler, struct slice text, struct pattern_node *node)
+{
+	char reason[sizeof(compiler->error->reason)];
+	struct pattern_leaf *leaf = &node->leaf;
+	struct pattern_test test;
+	int rc = pattern_text_parse(text, compiler->scope, &test, reason);
+
+	if (rc)
+		return refuse(compiler, rc, "%s", reason);
+	if (!has_variable(&test, &leaf->optional)) {
+		add_literal(leaf, &test);
+		return 0;
+	}
+	leaf->tests[leaf->test_count++] = test;
+	node->has_variables = true;
+	return 0;
+}
+
+static int refuse_element(struct compiler *compiler, const json_t *source)
+{
+	const char *operator= json_object_iter_key(first_member(source));
+
+	if (json_is_array(source))
+		return refuse(compiler, ERROR_INVALID,
+			      "a list in a list; a list holds " VALUES_ARE);
+	if (!operator)
+		return refuse(compiler, ERROR_INVALID, "an empty object; a list holds " VALUES_ARE);
+	return refuse(
+	    compiler, ERROR_INVALID,
+	    "the operator \"%.40s\" is not supported; supported are " VALUES_ARE, operator);
+}
+
+static int compile_element(struct compiler *compiler, const json_t *source,
+			   struct pattern_node *node)
+{
+	struct pattern_value value;
+
+	if (++compiler->value_count > PATTERN_MAX_VALUES)
+		return refuse(compiler, ERROR_LIMIT, "a pattern has at most %d values in all",
+			      PATTERN_MAX_VALUES);
+	if (!pattern_value_read(source, &value))
+		return refuse_element(compiler, source);
+	if (value.kind == PATTERN_VALUE_STRING)
+		return compile_string(compiler, value.text, node);
+	add_constant(&node->leaf, value, NULL);
+	return 0;
+}
+
+static int compare_constants(const void *a, const void *b)
+{
+	return pattern_value_compare(&((const struct pattern_constant *)a)->value,
+				     &((const struct pattern_constant *)b)->value);
+}
+
+static int compile_leaf(struct compiler *compiler, const json_t *source, struct pattern_node *node)
+{
+	size_t count = json_array_size(source);
+	struct pattern_leaf *leaf = &node->leaf;
+
+	node->kind = PATTERN_NODE_LEAF;
+	if (!count)
+		return refuse(compiler, ERROR_INVALID,
+			      "an empty list matches nothing; list at least one value");
+	leaf->constants = mem_zalloc(count * sizeof(leaf->constants[0]));
+	leaf->tests = mem_zalloc(count * sizeof(leaf->tests[0]));
+	for (size_t i = 0; i < count; i++) {
+		size_t outside = enter_element(compiler, i);
+		int rc = compile_element(compiler, json_array_get(source, i), node);
+
+		if (rc)
+			return rc;
+		compiler->pointer.len = outside;
+	}
+	qsort(leaf->constants, leaf->constant_count, sizeof(leaf->constants[0]), compare_constants);
+	return 0;
+}
+
+static int compare_fields(const void *a, const void *b)
+{
+	const struct pattern_field *x = a, *y = b;
+
+	if (x->node.has_variables != y->node.has_variables)
+		return x->node.has_variables ? 1 : -1;
+	return strcmp(x->name, y->name);
+}
+
+/* The allowed top-level fields as text: "topic", "key", "value". */
+static int refuse_root(struct compiler *compiler, const char *name)
+{
+	struct buffer known = {0};
+	int rc;
+
+	for (const char *const *root = compiler->scope->roots; *root; root++)
+		buffer_append_format(&known, "%s\"%s\"", known.len ? ", " : "", *root);
+	rc = refuse(compiler, ERROR_INVALID, "unknown field \"%.60s\"; known are %s", name,
+		    buffer_text(&known));
+	buffer_free(&known);
+	return rc;
+}
+
+static bool is_root(const struct compiler *compiler, const char *name)
+{
+	for (const char *const *root = compiler->scope->roots; *root; root++)
+		if (!strcmp(*root, name))
+			return true;
+	return false;
+}
+
+static int compile_field(struct compiler *compiler, const char *name, const json_t *source,
+			 struct pattern_field *field)
+{
+	field->name = mem_strdup(name);
+	if (!strcmp(name, "$or"))
+		return refuse(
+		    compiler, ERROR_INVALID,
+		    "the operator \"$or\" is not supported; a list of values is an \"or\" "
+		    "on one field");
+	if (compiler->depth == 1 && compiler->scope->roots && !is_root(compiler, name))
+		return refuse_root(compiler, name);
+	return compile_node(compiler, source, &field->node);
+}
+
+static int compile_object(struct compiler *compiler, const json_t *source,
+			  struct pattern_node *node)
+{
+	size_t count = json_object_size(source);
+
+	node->kind = PATTERN_NODE_OBJECT;
+	if (!count)
+		return refuse(compiler, ERROR_INVALID,
+			      "an empty object asks for nothing; name at least one field");
+	if (++compiler->depth > PATTERN_MAX_DEPTH)
+		return refuse(compiler, ERROR_LIMIT, "objects are nested more than %d deep",
+			      PATTERN_MAX_DEPTH);
+	node->fields = mem_zalloc(count * sizeof(node->fields[0]));
+	for (void *at = first_member(source); at; at = next_member(source, at)) {
+		const char *name = json_object_iter_key(at);
+		size_t outside = enter_member(compiler, name);
+		struct pattern_field *field = &node->fields[node->field_count++];
+		int rc = compile_field(compiler, name, json_object_iter_value(at), field);
+
+		if (rc)
+			return rc;
+		node->has_variables = node->has_variables || field->node.has_variables;
+		compiler->pointer.len = outside;
+	}
+	compiler->depth--;
+	qsort(node->fields, node->field_count, sizeof(node->fields[0]), compare_fields);
+	return 0;
+}
+
+static int compile_node(struct compiler *compiler, const json_t *source, struct pattern_node *node)
+{
+	if (json_is_object(source))
+		return compile_object(compiler, source, node);
+	if (json_is_array(source) && compiler->depth)
+		return compile_leaf(compiler, source, node);
+	if (!compiler->depth)
+		return refuse(compiler, ERROR_INVALID, "a pattern is an object");
+	return refuse(compiler, ERROR_INVALID,
+		      "a condition is a list of values, such as [\"a\"] or [1, 2], or an object");
+}
+
+int pattern_compile(const json_t *source, const struct pattern_scope *scope,
+		    struct pattern **pattern, struct pattern_error *error)
+{
+	struct compiler compiler = {.scope = scope, .error = error};
+	struct pattern *compiled = MEM_NEW(struct pattern);
+	int rc;
+
+	if (json_dumpb(source, NULL, 0, JSON_COMPACT | JSON_ENCODE_ANY) > PATTERN_MAX_BYTES)
+		rc = refuse(&compiler, ERROR_LIMIT, "a pattern has at most %d bytes",
+			    PATTERN_MAX_BYTES);
+	else
+		rc = compile_node(&compiler, source, &compiled->root);
+	buffer_free(&compiler.pointer);
+	if (rc) {
+		pattern_free(compiled);
+		return rc;
+	}
+	*pattern = compiled;
+	return 0;
+}

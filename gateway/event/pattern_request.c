@@ -1,0 +1,179 @@
+#include <stdlib.h>
+
+#include "event/pattern_priv.h"
+
+/*
+ * A claim's name can hold dots (a namespaced claim is a URL), and dots also lead into objects
+ * ("realm_access.roles"): the longest way is tried last, an exact name first.
+ */
+static const json_t *member(const json_t *object, const char *name)
+{
+	const json_t *found = json_object_get(object, name);
+
+	for (const char *dot = strchr(name, '.'); !found && dot; dot = strchr(dot + 1, '.'))
+		found = member(json_object_getn(object, name, (size_t)(dot - name)), dot + 1);
+	return found;
+}
+
+static const json_t *value_of(const struct pattern_part *variable, const json_t *variables)
+{
+	return member(json_object_get(variables, variable->root), variable->name);
+}
+
+enum presence { PRESENT, LEFT_OUT, LACKING };
+
+/* LACKING weighs more than LEFT_OUT: one value that must be there and isn't decides. */
+static enum presence presence_of(const struct pattern_leaf *leaf, const json_t *variables)
+{
+	enum presence presence = PRESENT;
+
+	for (size_t i = 0; i < leaf->test_count; i++) {
+		for (size_t k = 0; k < leaf->tests[i].part_count; k++) {
+			const struct pattern_part *part = &leaf->tests[i].parts[k];
+
+			if (part->literal || value_of(part, variables))
+				continue;
+			if (!part->optional)
+				return LACKING;
+			presence = LEFT_OUT;
+		}
+	}
+	return presence;
+}
+
+/* A list in a token stands for each of its elements. */
+static int push_values(const json_t *json, struct route_keys *keys, struct route_set *set)
+{
+	struct pattern_value value;
+	int rc = 0;
+
+	for (size_t i = 0; !rc && i < json_array_size(json); i++)
+		rc = push_values(json_array_get(json, i), keys, set);
+	if (!rc && pattern_value_read(json, &value))
+		rc = pattern_push_value(&value, keys, set);
+	return rc;
+}
+
+/* What it takes to make the texts of one test: lists in several variables multiply. */
+struct texts {
+	const struct pattern_test *test;
+	const json_t *variables;
+	struct route_keys *keys;
+	struct route_set *set;
+	struct buffer text;
+	unsigned steps;
+};
+
+static int push_texts(struct texts *texts, size_t part);
+
+static int push_texts_with(struct texts *texts, size_t part, const json_t *json)
+{
+	/* Lists of equal or useless elements make no tuples that a limit could count. */
+	enum { MAX_STEPS = 4 * PATTERN_MAX_ROUTE_KEYS };
+	size_t len = texts->text.len;
+	struct pattern_value value;
+	int rc = 0;
+
+	if (++texts->steps > MAX_STEPS)
+		return ERROR_LIMIT;
+	for (size_t i = 0; !rc && i < json_array_size(json); i++)
+		rc = push_texts_with(texts, part, json_array_get(json, i));
+	if (!rc && pattern_value_read(json, &value) &&
+	    pattern_value_append_text(&value, &texts->text))
+		rc = push_texts(texts, part + 1);
+	texts->text.len = len;
+	return rc;
+}
+
+/* Pushes every text that the parts from `part` on make after what texts->text holds; leaves that as
+ * it was. */
+static int push_texts(struct texts *texts, size_t part)
+{
+	const struct pattern_part *at = &texts->test->parts[part];
+	size_t len = texts->text.len;
+	int rc;
+
+	if (part == texts->test->part_count) {
+		struct pattern_value value = {.kind = PATTERN_VALUE_STRING,
+					      .text = buffer_slice(&texts->text)};
+
+		return pattern_push_value(&value, texts->keys, texts->set);
+	}
+	if (!at->literal)
+		return push_texts_with(texts, part, value_of(at, texts->variables));
+	buffer_append(&texts->text, at->literal, at->literal_len);
+	rc = push_texts(texts, part + 1);
+	texts->text.len = len;
+	return rc;
+}
+
+static int push_test(const struct pattern_test *test, const json_t *variables,
+		     struct route_keys *keys, struct route_set *set)
+{
+	struct texts texts = {.test = test, .variables = variables, .keys = keys, .set = set};
+	int rc;
+
+	if (test->kind == PATTERN_TEST_VARIABLE)
+		return push_values(value_of(&test->parts[0], variables), keys, set);
+	rc = push_texts(&texts, 0);
+	buffer_free(&texts.text);
+	return rc;
+}
+
+static int push_accepted(const struct pattern_leaf *leaf, const json_t *variables,
+			 struct route_keys *keys, struct route_set *set)
+{
+	int rc = 0;
+
+	for (size_t i = 0; !rc && i < leaf->constant_count; i++)
+		rc = pattern_push_value(&leaf->constants[i].value, keys, set);
+	for (size_t i = 0; !rc && i < leaf->test_count; i++)
+		rc = push_test(&leaf->tests[i], variables, keys, set);
+	return rc;
+}
+
+static int walk_leaf(const struct pattern_leaf *leaf, const json_t *variables,
+		     struct route_keys *keys, struct route_set *set)
+{
+	static const struct pattern_value wildcard = {.kind = PATTERN_VALUE_WILDCARD};
+	int rc = 0;
+
+	*set = route_set_start(keys);
+	switch (presence_of(leaf, variables)) {
+	case LACKING:
+		return 0;
+	case LEFT_OUT:
+		return pattern_push_value(&wildcard, keys, set);
+	case PRESENT:
+		rc = push_accepted(leaf, variables, keys, set);
+		break;
+	}
+	if (rc)
+		route_set_clear(keys, set);
+	return rc ? rc : route_set_tighten(keys, set);
+}
+
+static int walk_field(const struct pattern_field *field, const json_t *variables,
+		      struct route_keys *keys, struct route_set *set)
+{
+	if (!field->node.has_variables) {
+		*set = route_set_unit(keys);
+		return 0;
+	}
+	if (field->node.kind == PATTERN_NODE_LEAF)
+		return walk_leaf(&field->node.leaf, variables, keys, set);
+	return pattern_multiply_fields(&field->node, walk_field, variables, keys, set);
+}
+
+int pattern_request_keys(const struct pattern *pattern, const json_t *variables,
+			 struct route_keys *keys)
+{
+	struct route_set set;
+	int rc;
+
+	route_keys_clear(keys);
+	rc = pattern_multiply_fields(&pattern->root, walk_field, variables, keys, &set);
+	if (!rc)
+		keys->count = set.count;
+	return rc;
+}

@@ -1,0 +1,195 @@
+#include "feed/feed.h"
+
+#include <openssl/sha.h>
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/metrics.h"
+#include "event/document.h"
+#include "event/event_id.h"
+#include "event/frame.h"
+#include "feed/notice_priv.h"
+
+enum { SKIP_LOG_INTERVAL_MS = 10000 };
+
+/* Lengths stand before the texts, so that no two lists of names look the same. */
+static uint64_t identity_hash(const struct feed *feed)
+{
+	struct buffer text = {0};
+	unsigned char digest[SHA256_DIGEST_LENGTH];
+	uint64_t hash = 0;
+
+	buffer_append_format(&text, "%zu:%s", strlen(feed->stream->name), feed->stream->name);
+	for (uint32_t i = 0; i < feed->topic_count; i++)
+		buffer_append_format(&text, ",%zu:%s", strlen(feed->topics[i]), feed->topics[i]);
+	SHA256((const unsigned char *)text.base, text.len, digest);
+	for (int i = 0; i < 8; i++)
+		hash = hash << 8 | digest[i];
+	buffer_free(&text);
+	return hash;
+}
+
+struct feed *feed_new(const struct stream *stream, char **topics, uint32_t topic_count,
+		      struct epoch *epoch)
+{
+	struct feed *feed = MEM_NEW(struct feed);
+
+	feed->stream = stream;
+	feed->topics = mem_zalloc(topic_count * sizeof(feed->topics[0]));
+	for (uint32_t i = 0; i < topic_count; i++)
+		feed->topics[i] = mem_strdup(topics[i]);
+	feed->topic_count = topic_count;
+	feed->topics_behind = topic_count;
+	feed->hash = identity_hash(feed);
+	feed->window = window_new(stream->window_bytes, topic_count, epoch);
+	position_init(&feed->position, topic_count);
+	return feed;
+}
+
+void feed_free(struct feed *feed)
+{
+	for (uint32_t i = 0; i < feed->topic_count; i++)
+		free(feed->topics[i]);
+	free(feed->topics);
+	window_free(feed->window);
+	position_fini(&feed->position);
+	buffer_free(&feed->scratch.id);
+	buffer_free(&feed->scratch.frame);
+	route_keys_free(&feed->scratch.keys);
+	free(feed);
+}
+
+/* What a record that is left out though the feed may have wanted it is called, in the metrics and in the log. */
+static void count_skipped(struct feed *feed, const struct record *record, int why)
+{
+	static const struct {
+		int code;
+		enum metrics_counter counter;
+		const char *text;
+	} reasons[] = {
+		{ERROR_LIMIT, METRIC_EVENTS_TOO_LARGE, "a record is larger than max_event"},
+		{ERROR_INVALID, METRIC_EVENTS_UNDECODABLE, "a record is not JSON"},
+		{ERROR_DENIED, METRIC_EVENTS_TOO_MANY_KEYS, "a record has too many route keys"},
+	};
+	uint64_t suppressed;
+
+	for (size_t i = 0; i < sizeof(reasons) / sizeof(reasons[0]); i++) {
+		if (reasons[i].code != why)
+			continue;
+		metrics_add(reasons[i].counter, 1);
+		atomic_fetch_add(&feed->skipped, 1);
+		if (!log_limit_pass(&feed->skip_log, SKIP_LOG_INTERVAL_MS, &suppressed))
+			return;
+		log_event(LOG_WARN, "feed", reasons[i].text,
+			  LOG_STR("stream", feed->stream->name),
+			  LOG_SLICE("topic", record->topic),
+			  LOG_INT("partition", record->partition),
+			  LOG_INT("offset", record->offset), LOG_INT("suppressed", suppressed));
+	}
+}
+
+bool feed_is_filtered(const struct feed *feed)
+{
+	return feed->stream->filter && pattern_has_variables(feed->stream->filter);
+}
+
+int feed_route(const struct feed *feed, const struct record *record, const json_t *document,
+	       struct route_keys *keys)
+{
+	int rc;
+
+	route_keys_clear(keys);
+	if (record->value.len > feed->stream->max_event_bytes)
+		return ERROR_LIMIT;
+	if (feed->stream->parts && !document)
+		return ERROR_INVALID;
+	if (!feed->stream->filter)
+		return 0;
+	rc = pattern_event_keys(feed->stream->filter, document, keys);
+	if (rc)
+		return ERROR_DENIED;
+	if (!keys->count)
+		return ERROR_NOT_FOUND;
+	if (!feed_is_filtered(feed))
+		route_keys_clear(keys);
+	return 0;
+}
+
+static void append(struct feed *feed, uint32_t topic, const struct record *record,
+		   const json_t *document, int64_t previous_next)
+{
+	const struct window_entry entry = {
+		.topic = (uint16_t)topic,
+		.partition = (uint32_t)record->partition,
+		.offset = record->offset,
+		.arrived_us = record->arrived_us,
+		.kind = WINDOW_EVENT,
+	};
+
+	buffer_clear(&feed->scratch.id);
+	buffer_clear(&feed->scratch.frame);
+	event_id_encode(feed->hash, 0, &feed->position, &feed->scratch.id);
+	mapping_append_frame(feed->stream->mapping, record, document, buffer_slice(&feed->scratch.id),
+			     &feed->scratch.frame);
+	window_append(feed->window, &entry, &feed->scratch.keys, buffer_slice(&feed->scratch.frame),
+		      &feed->position, previous_next);
+	feed->dirty = true;
+	metrics_add(METRIC_EVENTS_ACCEPTED, 1);
+}
+
+void feed_append(struct feed *feed, uint32_t topic, const struct record *record,
+		 const json_t *document)
+{
+	uint32_t partition = (uint32_t)record->partition;
+	int64_t previous_next = position_get(&feed->position, topic, partition);
+	int rc;
+
+	feed_move(feed, topic, record->partition, record->offset + 1);
+	rc = feed_route(feed, record, document, &feed->scratch.keys);
+	if (!rc)
+		append(feed, topic, record, document, previous_next);
+	else
+		count_skipped(feed, record, rc);
+}
+
+void feed_move(struct feed *feed, uint32_t topic, int32_t partition, int64_t next)
+{
+	position_set(&feed->position, topic, (uint32_t)partition, next);
+	feed->moved = true;
+}
+
+void feed_gap(struct feed *feed, uint32_t topic, int32_t partition, int64_t from, int64_t to)
+{
+	const struct window_entry entry = {
+		.topic = (uint16_t)topic,
+		.partition = (uint32_t)partition,
+		.offset = to - 1,
+		.kind = WINDOW_NOTICE,
+	};
+	const struct notice_gap gap = {feed->topics[topic], partition, from, to};
+
+	if (to < from)
+		window_reset(feed->window);
+	feed_move(feed, topic, partition, to);
+	buffer_clear(&feed->scratch.id);
+	buffer_clear(&feed->scratch.frame);
+	event_id_encode(feed->hash, 0, &feed->position, &feed->scratch.id);
+	notice_append_gap(&feed->scratch.frame, buffer_slice(&feed->scratch.id),
+			  to < from ? "reset" : "expired", &gap, 1);
+	window_append(feed->window, &entry, NULL, buffer_slice(&feed->scratch.frame), &feed->position,
+		      to < from ? to : from);
+	feed->dirty = true;
+}
+
+bool feed_publish(struct feed *feed)
+{
+	bool dirty = feed->dirty;
+
+	if (!feed->moved)
+		return false;
+	feed->dirty = false;
+	feed->moved = false;
+	window_publish(feed->window, &feed->position);
+	return dirty;
+}

@@ -1,0 +1,37 @@
+/*
+ * notice: the events that Sluice itself puts into a stream, beside the records' own.
+ *
+ *     connected  {"stream": "orders"}                             the stream is attached; its id is where it begins
+ *     gap        {"reason": "expired", "missed": [{"topic": "orders", "partition": 3, "from": 17, "to": 42}]}
+ *     timeout    {"reason": "token_expired"}                      the stream ends
+ *
+ * Pure. Thread: any.
+ */
+#ifndef SLUICE_FEED_NOTICE_PRIV_H
+#define SLUICE_FEED_NOTICE_PRIV_H
+
+#include <stdint.h>
+
+#include "base/buffer.h"
+
+/* Offsets [from, to) of a partition. */
+struct notice_gap {
+	const char *topic;
+	int32_t partition;
+	int64_t from;
+	int64_t to;
+};
+
+void notice_append_connected(struct buffer *out, struct slice id, const char *stream);
+/* `reason`: "expired" (retention was faster), "beyond_end" (the id is ahead of the log), "reset" (a topic was made anew),
+ * "unknown_id" (an id of the stream's own that cannot be found). */
+void notice_append_gap(struct buffer *out, struct slice id, const char *reason,
+		       const struct notice_gap *gaps, size_t count);
+void notice_append_timeout(struct buffer *out, const char *reason);
+/* Come back after this time; dispatches nothing. */
+void notice_append_retry(struct buffer *out, uint64_t retry_ms);
+/* Moves the last event id, dispatches nothing. */
+void notice_append_id(struct buffer *out, struct slice id);
+void notice_append_comment(struct buffer *out);
+
+#endif

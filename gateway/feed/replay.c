@@ -1,0 +1,186 @@
+#include <assert.h>
+#include <pthread.h>
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "feed/fanout_priv.h"
+#include "feed/feeds.h"
+#include "feed/replay_priv.h"
+
+struct replay {
+	struct replay_settings settings;
+	struct replay_source source;
+	struct feeds *feeds;
+	pthread_t *threads;
+	pthread_mutex_t lock; /* guards what follows */
+	pthread_cond_t work;
+	struct replay_job *first, **last;
+	uint32_t waiting, running, chunks_held;
+	bool stopping;
+};
+
+struct replay *replay_new(const struct replay_settings *settings,
+			  const struct replay_source *source, struct feeds *feeds)
+{
+	struct replay *replay = MEM_NEW(struct replay);
+
+	assert(settings->workers && settings->chunks);
+	replay->settings = *settings;
+	replay->source = *source;
+	replay->feeds = feeds;
+	replay->last = &replay->first;
+	replay->threads = mem_zalloc(settings->workers * sizeof(replay->threads[0]));
+	pthread_mutex_init(&replay->lock, NULL);
+	pthread_cond_init(&replay->work, NULL);
+	return replay;
+}
+
+/* The queue's first job, when there is room for its chunk; NULL: the end. */
+static struct replay_job *take_job(struct replay *replay)
+{
+	struct replay_job *job = NULL;
+
+	pthread_mutex_lock(&replay->lock);
+	while (!replay->stopping &&
+	       (!replay->first || replay->chunks_held >= replay->settings.chunks))
+		pthread_cond_wait(&replay->work, &replay->lock);
+	if (!replay->stopping) {
+		job = replay->first;
+		replay->first = job->next;
+		if (!replay->first)
+			replay->last = &replay->first;
+		job->next = NULL;
+		job->holds_chunk = true;
+		replay->chunks_held++;
+		replay->waiting--;
+		replay->running++;
+	}
+	pthread_mutex_unlock(&replay->lock);
+	return job;
+}
+
+static void *work(void *context)
+{
+	struct replay *replay = context;
+	const struct replay_limits limits = {replay->settings.chunk_bytes,
+					     replay->settings.last_scan};
+	void *reader = replay->source.open(replay->source.context);
+	struct replay_job *job;
+
+	while ((job = take_job(replay))) {
+		if (!atomic_load(&job->cancelled))
+			replay_read(job, &replay->source, reader, &limits);
+		pthread_mutex_lock(&replay->lock);
+		replay->running--;
+		pthread_mutex_unlock(&replay->lock);
+		fanout_deliver(job->home, job);
+	}
+	replay->source.close(reader);
+	return NULL;
+}
+
+void replay_start(struct replay *replay)
+{
+	for (uint32_t i = 0; i < replay->settings.workers; i++) {
+		int rc = pthread_create(&replay->threads[i], NULL, work, replay);
+
+		assert(rc == 0);
+	}
+}
+
+/* Those that wait go home as they are: their fanouts free them. */
+static void send_waiting_home(struct replay *replay)
+{
+	while (replay->first) {
+		struct replay_job *job = replay->first;
+
+		replay->first = job->next;
+		job->result = REPLAY_FAILED;
+		fanout_deliver(job->home, job);
+	}
+	replay->last = &replay->first;
+	replay->waiting = 0;
+}
+
+void replay_stop(struct replay *replay)
+{
+	pthread_mutex_lock(&replay->lock);
+	replay->stopping = true;
+	pthread_cond_broadcast(&replay->work);
+	pthread_mutex_unlock(&replay->lock);
+	for (uint32_t i = 0; i < replay->settings.workers; i++)
+		pthread_join(replay->threads[i], NULL);
+	send_waiting_home(replay);
+}
+
+void replay_free(struct replay *replay)
+{
+	pthread_mutex_destroy(&replay->lock);
+	pthread_cond_destroy(&replay->work);
+	free(replay->threads);
+	free(replay);
+}
+
+void replay_counts(struct replay *replay, uint32_t *waiting, uint32_t *running)
+{
+	pthread_mutex_lock(&replay->lock);
+	*waiting = replay->waiting;
+	*running = replay->running;
+	pthread_mutex_unlock(&replay->lock);
+}
+
+struct replay_job *replay_job_new(struct replay *replay, struct fanout *home,
+				  struct subscriber *subscriber, struct feed *feed,
+				  const struct route_keys *keys, const struct position *own,
+				  enum replay_mode mode, uint32_t last)
+{
+	struct replay_job *job = MEM_NEW(struct replay_job);
+
+	feeds_ref(replay->feeds, feed);
+	job->home = home;
+	job->subscriber = subscriber;
+	job->feed = feed;
+	job->mode = mode;
+	job->last = last;
+	job->keys.count = keys->count;
+	if (keys->bytes.len)
+		buffer_append(&job->keys.bytes, keys->bytes.base, keys->bytes.len);
+	position_copy(&job->own, own);
+	return job;
+}
+
+void replay_submit(struct replay *replay, struct replay_job *job)
+{
+	buffer_free(&job->chunk);
+	job->chunk_events = 0;
+	job->place = REPLAY_AWAY;
+	job->next = NULL;
+	pthread_mutex_lock(&replay->lock);
+	*replay->last = job;
+	replay->last = &job->next;
+	replay->waiting++;
+	pthread_cond_signal(&replay->work);
+	pthread_mutex_unlock(&replay->lock);
+}
+
+void replay_chunk_done(struct replay *replay, struct replay_job *job)
+{
+	if (!job->holds_chunk)
+		return;
+	job->holds_chunk = false;
+	pthread_mutex_lock(&replay->lock);
+	replay->chunks_held--;
+	pthread_cond_signal(&replay->work);
+	pthread_mutex_unlock(&replay->lock);
+}
+
+void replay_job_free(struct replay *replay, struct replay_job *job)
+{
+	assert(!job->subscriber);
+	replay_chunk_done(replay, job);
+	feeds_close(replay->feeds, job->feed);
+	route_keys_free(&job->keys);
+	position_fini(&job->own);
+	buffer_free(&job->chunk);
+	free(job);
+}

@@ -1,0 +1,92 @@
+#include "http/request_priv.h"
+
+#include "base/log.h"
+#include "base/metrics.h"
+#include "http/request_fields_priv.h"
+
+struct slice http_request_field(const struct http_request *request, const char *name)
+{
+	struct slice wanted = slice_of(name);
+
+	for (size_t i = 0; i < request->field_count; i++)
+		if (slice_equal(request->fields[i].name, wanted))
+			return request->fields[i].value;
+	return (struct slice){NULL, 0};
+}
+
+/* "http://host/path" -> "/path"; a target of another form is left as it is. */
+static struct slice strip_authority(struct slice target)
+{
+	static const struct slice schemes[] = {{"http://", 7}, {"https://", 8}};
+
+	for (size_t i = 0; i < 2; i++) {
+		size_t at = schemes[i].len;
+
+		if (target.len < at ||
+		    !slice_equal_ascii_case((struct slice){target.base, at}, schemes[i]))
+			continue;
+		while (at < target.len && target.base[at] != '/' && target.base[at] != '?')
+			at++;
+		return (struct slice){target.base + at, target.len - at};
+	}
+	return target;
+}
+
+bool request_set_target(struct http_request *request, struct slice target)
+{
+	struct slice rest = strip_authority(target);
+	const char *mark = rest.len ? memchr(rest.base, '?', rest.len) : NULL;
+	bool had_authority = rest.base != target.base;
+
+	request->query = (struct slice){NULL, 0};
+	if (mark) {
+		request->query.base = mark + 1;
+		request->query.len = (size_t)(rest.base + rest.len - mark) - 1;
+		rest.len = (size_t)(mark - rest.base);
+	}
+	if (had_authority && rest.len == 0)
+		rest = SLICE_LIT("/");
+	request->path = rest;
+	return rest.len && (rest.base[0] == '/' || (slice_equal(rest, SLICE_LIT("*")) && !mark));
+}
+
+bool request_is_head(const struct http_request *request)
+{
+	return slice_equal(request->method, SLICE_LIT("HEAD"));
+}
+
+bool request_status_has_no_content(int status)
+{
+	return status < 200 || status == 204 || status == 304;
+}
+
+void request_count_response(int status)
+{
+	static const enum metrics_counter classes[] = {METRIC_RESPONSES_2XX, METRIC_RESPONSES_3XX,
+						       METRIC_RESPONSES_4XX, METRIC_RESPONSES_5XX};
+
+	if (status >= 200 && status < 600)
+		metrics_add(classes[status / 100 - 2], 1);
+}
+
+/* Without the query, which may hold a token. */
+static void count_and_log(const struct http_request *request, int status)
+{
+	request_count_response(status);
+	log_event(LOG_DEBUG, "request", "answered", LOG_SLICE("method", request->method),
+		  LOG_SLICE("path", request->path), LOG_INT("status", status),
+		  LOG_INT("version", request->version), LOG_STR("peer", request->peer));
+}
+
+void http_reply(struct http_request *request, const struct http_response *response)
+{
+	count_and_log(request, response->status);
+	request->ops->reply(request, response);
+}
+
+void http_stream(struct http_request *request, const struct http_response *head,
+		 http_stream_started started, void *context)
+{
+	count_and_log(request, head->status);
+	request->ops->stream(request, head, started, context);
+}

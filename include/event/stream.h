@@ -1,0 +1,83 @@
+/*
+ * stream: an SSE endpoint as the configuration declares it, compiled.
+ *
+ * Immutable once read; any thread may use it. event/stream.c holds the table of its settings (base/config.h), from which
+ * the reference documentation and the JSON Schema come.
+ */
+#ifndef SLUICE_EVENT_STREAM_H
+#define SLUICE_EVENT_STREAM_H
+
+#include <jansson.h>
+
+#include "base/error.h"
+#include "event/mapping.h"
+#include "event/path_template.h"
+#include "event/pattern.h"
+#include "event/record.h"
+
+enum stream_param_in { STREAM_PARAM_PATH, STREAM_PARAM_QUERY, STREAM_PARAM_HEADER };
+
+struct stream_param {
+	char *name;
+	enum stream_param_in in;
+	enum pattern_variable_type type; /* never PATTERN_ANY */
+	bool required; /* path parameters always are */
+	json_t *default_value; /* NULL: none */
+	json_t *enum_values; /* array, NULL: any */
+	bool has_minimum, has_maximum;
+	double minimum, maximum;
+	char *description; /* may be NULL */
+};
+
+enum stream_access { STREAM_CLOSED, STREAM_PUBLIC, STREAM_PATTERN };
+
+enum stream_start { STREAM_START_LATEST, STREAM_START_EARLIEST, STREAM_START_LAST };
+
+/* Where a subscriber goes on when what it missed can't be had. */
+enum stream_on_gap { STREAM_GAP_EARLIEST, STREAM_GAP_LATEST, STREAM_GAP_CLOSE };
+
+struct stream {
+	char *name;
+	char *description; /* may be NULL */
+	struct path_template *path;
+	char **topics; /* literal names; where topic_from_path, empty */
+	size_t topic_count;
+	char *topic_param; /* "topics": ["{path.topic}"]: the path parameter's name; else NULL */
+	char **allow_topics; /* with topic_param: literal names, or prefixes that end with '*' */
+	size_t allow_topic_count;
+	struct stream_param *params;
+	size_t param_count;
+	enum stream_access access;
+	struct pattern *access_pattern; /* for STREAM_PATTERN: over {claims, path, query, header} */
+	struct pattern *filter; /* over {topic, partition, key, headers, value}; NULL: everything passes */
+	struct mapping *mapping;
+	unsigned parts; /* enum document_part bits that filter and mapping need together */
+	enum stream_start start;
+	uint32_t start_last; /* for STREAM_START_LAST */
+	enum stream_on_gap on_gap;
+	uint32_t heartbeat_ms;
+	uint64_t window_bytes; /* budget of a feed's window */
+	uint32_t max_event_bytes; /* larger records are skipped and counted */
+};
+
+bool stream_allows_topic(const struct stream *stream, struct slice topic);
+
+/*
+ * The request's variables for pattern_request_keys(), typed and checked: `path` are the raw values by template order
+ * (percent-decoded); `query` and `header` are asked by name and answer a slice with base NULL where absent (percent-decoded). Claims
+ * are added by the caller under "claims".
+ * On success *variables is a new reference. On ERROR_INVALID `reason` (256 bytes) names the parameter, what it was, and
+ * what would be right.
+ */
+struct stream_request {
+	const struct slice *path_values;
+	struct slice (*query)(void *context, const char *name);
+	struct slice (*header)(void *context, const char *name);
+	void *context;
+};
+MUST_CHECK int stream_read_params(const struct stream *stream, const struct stream_request *request,
+				  json_t **variables, char reason[256]);
+
+void stream_free(struct stream *stream);
+
+#endif

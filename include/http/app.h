@@ -1,0 +1,46 @@
+/*
+ * app: what the gateway answers: the streams, the page, and the operator's endpoints.
+ *
+ * It hangs on the HTTP server's hooks (http/server.h) and holds one fanout for each loop.
+ */
+#ifndef SLUICE_HTTP_APP_H
+#define SLUICE_HTTP_APP_H
+
+#include "auth/auth.h"
+#include "base/buffer.h"
+#include "event/stream.h"
+#include "feed/feeds.h"
+#include "feed/replay.h"
+#include "http/http_settings.h"
+
+struct app;
+struct http_server;
+
+/* All borrowed for the life of the app. */
+struct app_parts {
+	const struct http_settings *settings;
+	const struct auth_settings *auth_settings;
+	struct auth *auth; /* NULL: no issuer is configured, no token is valid */
+	struct stream *const *streams;
+	size_t stream_count;
+	struct feeds *feeds;
+	struct replay *replay;
+	/* Appends /readyz's JSON members ("topics":[…]); true where ready. */
+	bool (*readiness)(void *context, struct buffer *json);
+	void *readiness_context;
+	const char *produce_hint; /* for the page: how to produce here; NULL: none */
+};
+
+struct app *app_new(const struct app_parts *parts);
+void app_free(struct app *app);
+
+/* Starts the server: binds the listeners, starts the loops. Errors: ERROR_IO, ERROR_INVALID (logged). */
+MUST_CHECK int app_start(struct app *app);
+/* Ends the streams, each client told when to come back, then the loops; returns when all is closed, at the latest after the drain time. */
+void app_stop(struct app *app);
+
+/* New events, or new keys: every loop looks. Thread: any. */
+void app_wake(void *app);
+void app_auth_changed(void *app);
+
+#endif
