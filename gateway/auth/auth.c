@@ -17,8 +17,8 @@ struct auth {
 };
 
 /*
- * How far a token came with one issuer. Of the refusals of several issuers the one of the furthest stage is told: it is the one
- * that the token was meant for.
+ * How far a token came with one issuer. Of the refusals of several issuers the one of the furthest
+ * stage is told: it is the one that the token was meant for.
  */
 enum stage { STAGE_ISSUER, STAGE_ALGORITHM, STAGE_SIGNATURE, STAGE_CLAIMS, STAGE_PENDING };
 
@@ -127,7 +127,8 @@ int auth_verify(struct auth *auth, struct slice token, struct auth_identity *ide
 	int result = jwt_parse(token, &jwt, reason);
 	if (result)
 		return result;
-	/* A failed verification must not leave errors on this thread's queue: SSL_get_error() would take them for its own. */
+	/* A failed verification must not leave errors on this thread's queue: SSL_get_error() would
+	 * take them for its own. */
 	ERR_set_mark();
 	result = verify_claims(auth, &jwt, identity, reason);
 	ERR_pop_to_mark();
@@ -187,7 +188,7 @@ static void read_secrets(struct auth *auth)
 		const struct auth_issuer *issuer = &auth->settings->issuers[i];
 		if (issuer->secret && issuer->secret_len > 0)
 			auth->secrets[i] =
-				jwks_of_secret((struct slice){issuer->secret, issuer->secret_len});
+			    jwks_of_secret((struct slice){issuer->secret, issuer->secret_len});
 	}
 }
 

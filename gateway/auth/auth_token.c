@@ -14,8 +14,7 @@ static struct slice trim(struct slice text)
 		text.base++;
 		text.len--;
 	}
-	while (text.len > 0 &&
-	       (text.base[text.len - 1] == ' ' || text.base[text.len - 1] == '\t'))
+	while (text.len > 0 && (text.base[text.len - 1] == ' ' || text.base[text.len - 1] == '\t'))
 		text.len--;
 	return text;
 }

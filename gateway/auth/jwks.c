@@ -16,9 +16,9 @@ static const struct {
 	const char *type;
 	const char *members[4];
 } public_members[] = {
-	{"RSA", {"n", "e"}},
-	{"EC", {"crv", "x", "y"}},
-	{"oct", {"k"}},
+    {"RSA", {"n", "e"}},
+    {"EC", {"crv", "x", "y"}},
+    {"oct", {"k"}},
 };
 
 static struct jwks *jwks_new(size_t capacity)
@@ -44,7 +44,8 @@ static json_t *public_part(json_t *entry)
 	for (const char *const *name = public_members[row].members; *name; name++) {
 		json_t *member = json_object_get(entry, *name);
 		const char *value = json_string_value(member);
-		/* base64url has no padding (RFC 7515, 2), and libcjose 0.6.2.1 asserts on "A=aaaa". */
+		/* base64url has no padding (RFC 7515, 2), and libcjose 0.6.2.1 asserts on "A=aaaa".
+		 */
 		if (!value || strchr(value, '=')) {
 			json_decref(part);
 			return NULL;
@@ -65,7 +66,8 @@ static bool meant_for_verifying(json_t *entry)
 		return true;
 	size_t i;
 	json_t *operation;
-	json_array_foreach(operations, i, operation) {
+	json_array_foreach(operations, i, operation)
+	{
 		const char *name = json_string_value(operation);
 		if (name && strcmp(name, "verify") == 0)
 			return true;
@@ -128,7 +130,8 @@ static int read_keys(json_t *entries, struct jwks **jwks, const char **why)
 	struct jwks *set = jwks_new(json_array_size(entries));
 	size_t i;
 	json_t *entry;
-	json_array_foreach(entries, i, entry) {
+	json_array_foreach(entries, i, entry)
+	{
 		if (read_key(entry, &set->keys[set->count]))
 			set->count++;
 	}
@@ -155,7 +158,7 @@ struct jwks *jwks_of_secret(struct slice secret)
 {
 	struct jwks *jwks = jwks_new(1);
 	jwks->keys[0].key =
-		cjose_jwk_create_oct_spec((const uint8_t *)secret.base, secret.len, NULL);
+	    cjose_jwk_create_oct_spec((const uint8_t *)secret.base, secret.len, NULL);
 	assert(jwks->keys[0].key);
 	jwks->count = 1;
 	return jwks;

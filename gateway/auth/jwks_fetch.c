@@ -18,22 +18,23 @@
 
 #define NEVER UINT64_MAX
 
-/* A waiting token gives up after 5 s (auth.h): what begins within demand_wait_ms has ended by then, or nearly. */
+/* A waiting token gives up after 5 s (auth.h): what begins within demand_wait_ms has ended by then,
+ * or nearly. */
 const struct jwks_fetch_limits jwks_fetch_limits_default = {
-	.connect_ms = 3000,
-	.total_ms = 4000,
-	.body_bytes = 1024 * 1024,
-	.demand_gap_ms = 10 * 1000,
-	.demand_wait_ms = 1000,
-	.retry_first_ms = 1000,
-	.retry_last_ms = 60 * 1000,
+    .connect_ms = 3000,
+    .total_ms = 4000,
+    .body_bytes = 1024 * 1024,
+    .demand_gap_ms = 10 * 1000,
+    .demand_wait_ms = 1000,
+    .retry_first_ms = 1000,
+    .retry_last_ms = 60 * 1000,
 };
 
 struct jwks_source {
 	const struct auth_issuer *issuer;
 	char *name; /* fit for a log; NULL: the issuer has neither file nor URL */
 	struct jwks_transfer *transfer; /* the thread's */
-	uint32_t failures; /* the thread's: in a row */
+	uint32_t failures;              /* the thread's: in a row */
 
 	/* Under the lock: */
 	struct jwks *keys;
@@ -83,8 +84,8 @@ static void store_keys(struct jwks_fetch *fetch, struct jwks_source *source, str
 		source->keys = keys;
 	}
 	source->reading = false;
-	source->due_ms = keys ? refresh_due_ms(source, now_ms)
-			      : retry_due_ms(fetch, source, now_ms);
+	source->due_ms =
+	    keys ? refresh_due_ms(source, now_ms) : retry_due_ms(fetch, source, now_ms);
 	pthread_mutex_unlock(&fetch->lock);
 	jwks_unref(old);
 }
@@ -155,11 +156,11 @@ static void start_reading(struct jwks_fetch *fetch, struct jwks_source *source)
 		return;
 	}
 	struct jwks_transfer_settings settings = {
-		.url = source->issuer->jwks_url,
-		.ca_file = source->issuer->jwks_ca_file,
-		.connect_ms = fetch->limits->connect_ms,
-		.total_ms = fetch->limits->total_ms,
-		.body_bytes = fetch->limits->body_bytes,
+	    .url = source->issuer->jwks_url,
+	    .ca_file = source->issuer->jwks_ca_file,
+	    .connect_ms = fetch->limits->connect_ms,
+	    .total_ms = fetch->limits->total_ms,
+	    .body_bytes = fetch->limits->body_bytes,
 	};
 	source->transfer = jwks_transfer_start(fetch->multi, &settings, source);
 }
@@ -263,7 +264,8 @@ static int open_sources(struct jwks_fetch *fetch, const struct auth_settings *se
 	return 0;
 }
 
-/* Signals are the main thread's: this one, and those that libcurl starts for names, inherit a full mask. */
+/* Signals are the main thread's: this one, and those that libcurl starts for names, inherit a full
+ * mask. */
 static void start_thread(struct jwks_fetch *fetch)
 {
 	sigset_t all;

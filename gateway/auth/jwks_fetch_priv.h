@@ -1,10 +1,11 @@
 /*
  * jwks_fetch: the key sets of all issuers, kept fresh by one thread.
  *
- * A source is the JWKS file or URL of an issuer. It is read at the start, every `refresh_ms` (0: never), after a failure with a
- * growing pause, and when a token asks for a key that is not there. A refresh that fails leaves the keys as they are.
- * The thread is the only one that reads files and URLs (but for the first reading of a file); the sets are swapped under a
- * lock that is never held while anything is read or verified.
+ * A source is the JWKS file or URL of an issuer. It is read at the start, every `refresh_ms` (0:
+ * never), after a failure with a growing pause, and when a token asks for a key that is not there.
+ * A refresh that fails leaves the keys as they are. The thread is the only one that reads files and
+ * URLs (but for the first reading of a file); the sets are swapped under a lock that is never held
+ * while anything is read or verified.
  */
 #ifndef SLUICE_AUTH_JWKS_FETCH_PRIV_H
 #define SLUICE_AUTH_JWKS_FETCH_PRIV_H
@@ -16,7 +17,7 @@ struct jwks_fetch_limits {
 	uint32_t connect_ms;
 	uint32_t total_ms;
 	size_t body_bytes;
-	uint32_t demand_gap_ms; /* between two readings of a source that tokens ask for */
+	uint32_t demand_gap_ms;  /* between two readings of a source that tokens ask for */
 	uint32_t demand_wait_ms; /* a token waits for no reading that begins later */
 	uint32_t retry_first_ms;
 	uint32_t retry_last_ms;
@@ -27,8 +28,9 @@ extern const struct jwks_fetch_limits jwks_fetch_limits_default;
 struct jwks_fetch;
 
 /*
- * `settings` and `limits` are borrowed for the life of the fetch. No thread runs where no issuer has a source. Errors: ERROR_INVALID: a
- * file that cannot be used, a URL that is not http or https; logged.
+ * `settings` and `limits` are borrowed for the life of the fetch. No thread runs where no issuer
+ * has a source. Errors: ERROR_INVALID: a file that cannot be used, a URL that is not http or https;
+ * logged.
  */
 MUST_CHECK int jwks_fetch_new(const struct auth_settings *settings,
 			      const struct jwks_fetch_limits *limits,
@@ -43,7 +45,7 @@ struct jwks *jwks_fetch_keys(struct jwks_fetch *fetch, size_t issuer);
 enum jwks_demand {
 	JWKS_DEMAND_REFUSED, /* no source, or asked too often */
 	JWKS_DEMAND_PENDING, /* on_change will follow */
-	JWKS_DEMAND_NEWER /* the set is another already */
+	JWKS_DEMAND_NEWER    /* the set is another already */
 };
 
 /* `tried` is what jwks_fetch_keys() gave, still referenced. Never blocks. Thread: any. */

@@ -62,9 +62,8 @@ static void set_callbacks(struct jwks_transfer *transfer)
 	curl_easy_setopt(transfer->easy, CURLOPT_WRITEDATA, transfer);
 }
 
-struct jwks_transfer *jwks_transfer_start(CURLM *multi,
-					  const struct jwks_transfer_settings *settings,
-					  void *context)
+struct jwks_transfer *
+jwks_transfer_start(CURLM *multi, const struct jwks_transfer_settings *settings, void *context)
 {
 	struct jwks_transfer *transfer = MEM_NEW(struct jwks_transfer);
 	transfer->multi = multi;

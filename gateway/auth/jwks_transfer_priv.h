@@ -1,8 +1,8 @@
 /*
  * jwks_transfer: one GET of a JWKS URL by libcurl, driven by a multi handle.
  *
- * http or https; redirects stay on the URL's scheme; certificates are verified; a body beyond the limit ends the transfer.
- * Thread: the multi handle's.
+ * http or https; redirects stay on the URL's scheme; certificates are verified; a body beyond the
+ * limit ends the transfer. Thread: the multi handle's.
  */
 #ifndef SLUICE_AUTH_JWKS_TRANSFER_PRIV_H
 #define SLUICE_AUTH_JWKS_TRANSFER_PRIV_H
@@ -23,10 +23,10 @@ struct jwks_transfer_settings {
 
 struct jwks_transfer;
 
-/* Starts it. The settings' strings are borrowed until the free. `context` is what jwks_transfer_context() returns. */
-struct jwks_transfer *jwks_transfer_start(CURLM *multi,
-					  const struct jwks_transfer_settings *settings,
-					  void *context);
+/* Starts it. The settings' strings are borrowed until the free. `context` is what
+ * jwks_transfer_context() returns. */
+struct jwks_transfer *
+jwks_transfer_start(CURLM *multi, const struct jwks_transfer_settings *settings, void *context);
 /* Breaks it off where it has not ended. */
 void jwks_transfer_free(struct jwks_transfer *transfer);
 
@@ -34,7 +34,8 @@ void jwks_transfer_free(struct jwks_transfer *transfer);
 struct jwks_transfer *jwks_transfer_of(CURL *easy);
 void *jwks_transfer_context(const struct jwks_transfer *transfer);
 
-/* The body, borrowed. Errors: ERROR_IO where the transfer failed or the status is not 200; `*why` lives as long as the transfer. */
+/* The body, borrowed. Errors: ERROR_IO where the transfer failed or the status is not 200; `*why`
+ * lives as long as the transfer. */
 MUST_CHECK int jwks_transfer_result(struct jwks_transfer *transfer, CURLcode code,
 				    struct slice *body, const char **why);
 

@@ -12,8 +12,8 @@ static bool is_base64url(char byte)
 }
 
 /*
- * libcjose is only shown what passes here: it takes "=" for the end of a part, and version 0.6.2.1 asserts where one stands after
- * the first character of a group.
+ * libcjose is only shown what passes here: it takes "=" for the end of a part, and version 0.6.2.1
+ * asserts where one stands after the first character of a group.
  */
 static bool split_token(struct slice token, struct slice parts[PART_COUNT])
 {
@@ -54,7 +54,8 @@ static int read_header(struct jwt *jwt, struct slice part, const char **reason)
 		*reason = "the token's header is not a JSON object";
 		return ERROR_INVALID;
 	}
-	/* RFC 7515, 4.1.11: an extension that is not understood must not be passed over, and none is. */
+	/* RFC 7515, 4.1.11: an extension that is not understood must not be passed over, and none
+	 * is. */
 	if (json_object_get(jwt->header, "crit")) {
 		*reason = "the token's header has crit, which is not supported";
 		return ERROR_INVALID;
@@ -122,8 +123,8 @@ void jwt_fini(struct jwt *jwt)
 }
 
 /*
- * libcjose compares an HMAC before it looks at the length, so a short one would be read past its end; and it takes an EC signature of
- * any length (RFC 7518, 3.4 fixes it).
+ * libcjose compares an HMAC before it looks at the length, so a short one would be read past its
+ * end; and it takes an EC signature of any length (RFC 7518, 3.4 fixes it).
  */
 static size_t expected_signature_bytes(const struct jwk *key, const struct algorithm *algorithm)
 {
@@ -167,14 +168,16 @@ static bool names_audience(json_t *claim, const char *audience)
 		return strcmp(json_string_value(claim), audience) == 0;
 	size_t i;
 	json_t *entry;
-	json_array_foreach(claim, i, entry) {
+	json_array_foreach(claim, i, entry)
+	{
 		if (json_is_string(entry) && strcmp(json_string_value(entry), audience) == 0)
 			return true;
 	}
 	return false;
 }
 
-/* A NumericDate (RFC 7519, 2) in milliseconds, `absent` where the claim is. Dates beyond int64_t stop at its ends. */
+/* A NumericDate (RFC 7519, 2) in milliseconds, `absent` where the claim is. Dates beyond int64_t
+ * stop at its ends. */
 static int read_date(json_t *claim, int64_t absent, int64_t *unix_ms)
 {
 	if (!claim) {

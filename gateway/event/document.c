@@ -7,18 +7,22 @@
 
 #include "base/buffer.h"
 #include "event/frame.h"
+#include "event/json_pointer_priv.h"
 
 enum { JSON_MAX_LEVELS = 64 };
 
 /*
- * Jansson's own limit is 2048 levels of its recursion, and what walks the document later recurses
- * too. The answer means nothing for text that is not JSON, which the parser refuses.
+ * False for what jansson would take and a document must not have. Its own limit is 2048 levels of
+ * recursion, and what walks the document later recurses too; and it takes a NUL for the end,
+ * whatever follows. True says nothing about the rest, which jansson judges.
  */
-static bool levels_are_bounded(struct slice text)
+static bool is_parsable(struct slice text)
 {
 	unsigned levels = 0;
 	bool quoted = false;
 
+	if (memchr(text.base, '\0', text.len))
+		return false;
 	for (size_t i = 0; i < text.len; i++) {
 		switch (text.base[i]) {
 		case '\\':
@@ -107,7 +111,7 @@ static json_t *parse(struct slice text)
 	json_error_t error;
 	json_t *json;
 
-	if (!text.len || !levels_are_bounded(text))
+	if (!text.len || !is_parsable(text))
 		return NULL;
 	json = load(text, &error);
 	if (json || json_error_code(&error) != json_error_numeric_overflow)
@@ -196,62 +200,7 @@ int document_build(const struct record *record, unsigned parts, json_t **documen
 	return 0;
 }
 
-/* RFC 6901, 4: "~1" is "/", "~0" is "~", any other "~" is malformed. False where it is. */
-static bool unescape(struct slice token, struct buffer *out)
-{
-	for (size_t i = 0; i < token.len; i++) {
-		char c = token.base[i];
-
-		if (c == '~') {
-			if (++i == token.len || (token.base[i] != '0' && token.base[i] != '1'))
-				return false;
-			c = token.base[i] == '0' ? '~' : '/';
-		}
-		buffer_append(out, &c, 1);
-	}
-	return true;
-}
-
-static const json_t *member(const json_t *object, struct slice token)
-{
-	struct buffer name = {0};
-	const json_t *found = NULL;
-
-	if (!token.len || !memchr(token.base, '~', token.len))
-		return json_object_getn(object, token.base, token.len);
-	if (unescape(token, &name))
-		found = json_object_getn(object, name.base, name.len);
-	buffer_free(&name);
-	return found;
-}
-
-static const json_t *element(const json_t *array, struct slice token)
-{
-	enum { MAX_DIGITS = 9 };
-	size_t index = 0;
-
-	if (!token.len || token.len > MAX_DIGITS || (token.len > 1 && token.base[0] == '0'))
-		return NULL;
-	for (size_t i = 0; i < token.len; i++) {
-		if (!isdigit((unsigned char)token.base[i]))
-			return NULL;
-		index = 10 * index + (size_t)(token.base[i] - '0');
-	}
-	return json_array_get(array, index);
-}
-
 const json_t *document_at(const json_t *document, const char *pointer)
 {
-	const json_t *at = document;
-
-	while (at && *pointer) {
-		struct slice token;
-
-		if (*pointer++ != '/')
-			return NULL;
-		token = (struct slice){pointer, strcspn(pointer, "/")};
-		pointer += token.len;
-		at = json_is_array(at) ? element(at, token) : member(at, token);
-	}
-	return at;
+	return json_pointer_find(document, pointer);
 }

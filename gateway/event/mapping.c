@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "event/document.h"
 #include "event/frame.h"
+#include "event/json_pointer_priv.h"
 
 enum { POINTER_BYTES = 256, REASON_BYTES = 256, RETRY_MAX_MS = INT32_MAX };
 
@@ -47,9 +48,13 @@ struct reader {
 __attribute__((format(printf, 3, 4))) static int refuse(struct reader *reader, const char *field,
 							const char *format, ...)
 {
+	struct buffer pointer = {0};
 	va_list arguments;
 
-	snprintf(reader->pointer, POINTER_BYTES, "%s%s", field ? "/" : "", field ? field : "");
+	if (field)
+		json_pointer_append(&pointer, field);
+	snprintf(reader->pointer, POINTER_BYTES, "%s", buffer_text(&pointer));
+	buffer_free(&pointer);
 	va_start(arguments, format);
 	vsnprintf(reader->reason, REASON_BYTES, format, arguments);
 	va_end(arguments);
@@ -79,17 +84,6 @@ static unsigned parts_of(const char *pointer, char *reason)
 	return 0;
 }
 
-/* RFC 6901, 3: "~" stands only before 0 and 1. */
-static bool is_escaped(const char *pointer)
-{
-	while ((pointer = strchr(pointer, '~'))) {
-		if (pointer[1] != '0' && pointer[1] != '1')
-			return false;
-		pointer++;
-	}
-	return true;
-}
-
 static int read_pointer(struct reader *reader, const char *field, const char *text,
 			struct origin *origin)
 {
@@ -98,7 +92,7 @@ static int read_pointer(struct reader *reader, const char *field, const char *te
 
 	if (!parts)
 		return refuse(reader, field, "%s", reason);
-	if (!is_escaped(text))
+	if (!json_pointer_is_escaped(text))
 		return refuse(reader, field,
 			      "in a JSON pointer ~ is written ~0, and / in a name ~1 (RFC 6901)");
 	reader->mapping->parts |= parts;
@@ -156,7 +150,7 @@ static int read_retry(struct reader *reader, const char *field, const json_t *so
 	const char *text = json_string_value(source);
 	json_int_t retry_ms = json_integer_value(source);
 
-	if (text && text[0] == '/')
+	if (text && text[0] == '/' && text[1] != '/')
 		return read_origin(reader, field, source, &reader->mapping->retry);
 	if (!json_is_integer(source) || retry_ms < 0 || retry_ms > RETRY_MAX_MS)
 		return refuse(

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
+#include "event/json_pointer_priv.h"
 #include "event/pattern_priv.h"
 
 /* What every refusal of a value ends with. */
@@ -47,13 +48,7 @@ static size_t enter_member(struct compiler *compiler, const char *name)
 {
 	size_t len = compiler->pointer.len;
 
-	buffer_append_text(&compiler->pointer, "/");
-	for (; *name; name++) {
-		if (*name == '~' || *name == '/')
-			buffer_append_text(&compiler->pointer, *name == '~' ? "~0" : "~1");
-		else
-			buffer_append(&compiler->pointer, name, 1);
-	}
+	json_pointer_append(&compiler->pointer, name);
 	return len;
 }
 

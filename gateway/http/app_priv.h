@@ -30,7 +30,6 @@ struct app {
 	struct fanout_settings fanout_settings;
 	_Atomic uint64_t auth_generation;
 	_Atomic bool draining;
-	_Atomic uint32_t subscribers; /* on all loops, as of their last ticks */
 };
 
 struct app_loop *app_loop_of(const struct http_request *request);

@@ -63,8 +63,8 @@ void connection_open(struct listener *listener, int fd)
 
 	connection->loop = loop;
 	connection->settings = listener->settings;
-	connection->socket = h2o_evloop_socket_create(loop->evloop, fd,
-						      H2O_SOCKET_FLAG_IS_ACCEPTED_CONNECTION);
+	connection->socket =
+	    h2o_evloop_socket_create(loop->evloop, fd, H2O_SOCKET_FLAG_IS_ACCEPTED_CONNECTION);
 	connection->socket->data = connection;
 	connection->socket->on_close.cb = on_close;
 	connection->socket->on_close.data = connection;

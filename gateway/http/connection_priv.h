@@ -1,6 +1,6 @@
 /*
- * connection: one accepted socket, from accept to close. Its memory lives exactly as long as the socket, so that every
- * open socket is in the loop's list.
+ * connection: one accepted socket, from accept to close. Its memory lives exactly as long as the
+ * socket, so that every open socket is in the loop's list.
  *
  *     HANDSHAKE -> HEAD -> REQUEST -> REPLY                (libh2o closes)
  *                                  -> TAKEOVER -> STREAM -> LINGER
@@ -25,14 +25,15 @@ struct listener;
 
 enum connection_state {
 	CONNECTION_HANDSHAKE, /* TLS */
-	CONNECTION_HEAD, /* http1_head.c reads a request's head, or HTTP/2's preface */
-	CONNECTION_REQUEST, /* libh2o has the socket; the handler may be at work */
-	CONNECTION_REPLY, /* libh2o writes the answer and closes */
-	CONNECTION_TAKEOVER, /* libh2o writes a stream's head */
-	CONNECTION_STREAM, /* http1_stream.c */
-	CONNECTION_HTTP2, /* http2.c */
-	CONNECTION_LINGER, /* the last bytes are written; waits for the client's end */
-	CONNECTION_CLOSING, /* h2o_socket_close() was called; over TLS the socket may live on for the close_notify */
+	CONNECTION_HEAD,      /* http1_head.c reads a request's head, or HTTP/2's preface */
+	CONNECTION_REQUEST,   /* libh2o has the socket; the handler may be at work */
+	CONNECTION_REPLY,     /* libh2o writes the answer and closes */
+	CONNECTION_TAKEOVER,  /* libh2o writes a stream's head */
+	CONNECTION_STREAM,    /* http1_stream.c */
+	CONNECTION_HTTP2,     /* http2.c */
+	CONNECTION_LINGER,    /* the last bytes are written; waits for the client's end */
+	CONNECTION_CLOSING,   /* h2o_socket_close() was called; over TLS the socket may live on for
+				 the close_notify */
 };
 
 struct connection {
@@ -42,19 +43,19 @@ struct connection {
 	h2o_linklist_t link; /* the loop's connections, later its closed ones */
 	h2o_linklist_t pump; /* the loop's pumps */
 	struct timer timer;
-	uint8_t state; /* enum connection_state */
-	bool waits_for_room; /* STREAM: no pump until the socket takes more */
-	bool aborted; /* STREAM: the subscriber gave it up */
+	uint8_t state;        /* enum connection_state */
+	bool waits_for_room;  /* STREAM: no pump until the socket takes more */
+	bool aborted;         /* STREAM: the subscriber gave it up */
 	uint32_t input_bytes; /* HEAD: scanned; STREAM and LINGER: discarded */
 	union {
 		struct http1_request *request; /* REQUEST, from the handler's call to its answer */
-		struct { /* TAKEOVER */
+		struct {                       /* TAKEOVER */
 			http_stream_started started;
 			void *context;
 		} takeover;
-		struct http_stream stream; /* STREAM */
+		struct http_stream stream;     /* STREAM */
 		struct http2_session *session; /* HTTP2 */
-		char *last_words; /* LINGER: what is being written, owned */
+		char *last_words;              /* LINGER: what is being written, owned */
 	};
 };
 
@@ -66,8 +67,9 @@ void connection_close(struct connection *connection);
 /* Resets: what the kernel holds for the client is thrown away. */
 void connection_abort(struct connection *connection);
 /*
- * Writes `bytes` (copied, may be empty), ends the sending side, and closes when the client has closed or after LINGER_MS: closing at once
- * with unread input would reset the connection and could take these bytes from the client (RFC 9112, 9.6).
+ * Writes `bytes` (copied, may be empty), ends the sending side, and closes when the client has
+ * closed or after LINGER_MS: closing at once with unread input would reset the connection and could
+ * take these bytes from the client (RFC 9112, 9.6).
  */
 void connection_finish(struct connection *connection, struct slice bytes);
 

@@ -126,7 +126,8 @@ static const char *check_field(struct slice line, struct facts *facts)
 	struct slice value = trim(line);
 
 	facts->fields++;
-	/* Without a colon `line` is at the end of `name`; a fold (RFC 9112, 5.2) begins with a space. */
+	/* Without a colon `line` is at the end of `name`; a fold (RFC 9112, 5.2) begins with a
+	 * space. */
 	if (line.base == name.base + name.len || !is_token(name))
 		return "A header field's name is malformed.";
 	if (!is_field_value(value))
@@ -172,7 +173,8 @@ static enum head_verdict check(struct slice head, uint64_t max_body_bytes,
 	return HEAD_COMPLETE;
 }
 
-/* Where the empty line's LF is, or bytes.len. It is looked for as libh2o does: LF LF and LF CR LF both end a head. */
+/* Where the empty line's LF is, or bytes.len. It is looked for as libh2o does: LF LF and LF CR LF
+ * both end a head. */
 static size_t find_end(struct slice bytes, uint32_t scanned)
 {
 	size_t at = scanned > 3 ? scanned - 3 : 0;

@@ -1,9 +1,9 @@
 /*
- * The happy path: on_read() until head_check() has a whole head, then libh2o gets the socket with the bytes still in its
- * input buffer.
+ * The happy path: on_read() until head_check() has a whole head, then libh2o gets the socket with
+ * the bytes still in its input buffer.
  *
- * It fails when the client goes (closed without a word), takes too long (408, or closed without a word where it has sent nothing), or
- * sends what is refused (400, 413, 431).
+ * It fails when the client goes (closed without a word), takes too long (408, or closed without a
+ * word where it has sent nothing), or sends what is refused (400, 413, 431).
  */
 #include "http/http1_priv.h"
 

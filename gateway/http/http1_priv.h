@@ -1,9 +1,10 @@
 /*
  * http1: HTTP/1.1 and 1.0 on a connection: one request each, then it is closed or becomes a stream.
  *
- * http1.c reads the head, bounded in time and size, and refuses what libh2o would not take; libh2o parses it, reads a small body and
- * writes the answer. For a stream the socket is taken over from libh2o after the head (http1_stream.c), so that an idle stream costs the socket and
- * a struct connection.
+ * http1.c reads the head, bounded in time and size, and refuses what libh2o would not take; libh2o
+ * parses it, reads a small body and writes the answer. For a stream the socket is taken over from
+ * libh2o after the head (http1_stream.c), so that an idle stream costs the socket and a struct
+ * connection.
  */
 #ifndef SLUICE_HTTP_HTTP1_PRIV_H
 #define SLUICE_HTTP_HTTP1_PRIV_H

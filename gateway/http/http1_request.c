@@ -1,9 +1,11 @@
 /*
- * The happy path: libh2o calls on_request(), the hook gets a struct http_request, and answers by reply(), after which libh2o closes the
- * connection, or by stream(), after which on_taken_over() has the socket.
+ * The happy path: libh2o calls on_request(), the hook gets a struct http_request, and answers by
+ * reply(), after which libh2o closes the connection, or by stream(), after which on_taken_over()
+ * has the socket.
  *
- * While a handler takes its time, nothing is read, so a client that goes is noticed by the answer only: on_gone is called where
- * the server stops before it. A take-over whose write fails ends with on_taken_over() without a socket.
+ * While a handler takes its time, nothing is read, so a client that goes is noticed by the answer
+ * only: on_gone is called where the server stops before it. A take-over whose write fails ends with
+ * on_taken_over() without a socket.
  */
 #include <arpa/inet.h>
 #include <h2o.h>
@@ -49,8 +51,8 @@ static void set_response(struct http1_request *self, const struct http_response 
 }
 
 /*
- * libh2o closes right after its write; what the client has sent beyond its request (a second one, say) would turn that into a
- * reset, which may take the answer away.
+ * libh2o closes right after its write; what the client has sent beyond its request (a second one,
+ * say) would turn that into a reset, which may take the answer away.
  */
 static void discard_unread(h2o_socket_t *socket)
 {
@@ -138,7 +140,7 @@ static void set_fields(struct http1_request *self)
 {
 	h2o_req_t *h2o = self->h2o;
 	struct http_field *fields =
-		h2o_mem_alloc_pool(&h2o->pool, (h2o->headers.size + 1) * sizeof(*fields));
+	    h2o_mem_alloc_pool(&h2o->pool, (h2o->headers.size + 1) * sizeof(*fields));
 
 	for (size_t i = 0; i < h2o->headers.size; i++) {
 		const h2o_header_t *header = &h2o->headers.entries[i];
@@ -182,14 +184,14 @@ static int on_request(h2o_handler_t *handler, h2o_req_t *h2o)
 	if (request_set_target(&self->request, slice_of_iovec(h2o->input.path)))
 		hooks->request(hooks->context, &self->request);
 	else
-		problem_reply(&self->request, 400, "The request's target is not a path.", NULL, 0);
+		request_refuse(&self->request, 400, "The request's target is not a path.");
 	return 0;
 }
 
 void http1_register(h2o_globalconf_t *config)
 {
 	h2o_hostconf_t *host =
-		h2o_config_register_host(config, h2o_iovec_init(H2O_STRLIT("sluice")), 65535);
+	    h2o_config_register_host(config, h2o_iovec_init(H2O_STRLIT("sluice")), 65535);
 	h2o_handler_t *handler = h2o_create_handler(&host->fallback_path, sizeof(*handler));
 
 	handler->on_req = on_request;

@@ -1,6 +1,7 @@
 /*
- * The happy path: ready() asks for a pump; http1_stream_pump() writes until the subscriber has nothing more, the socket has no room
- * (then on_room() goes on), or the turn's budget is used (then the next turn goes on). When the subscriber has ended, so does the connection.
+ * The happy path: ready() asks for a pump; http1_stream_pump() writes until the subscriber has
+ * nothing more, the socket has no room (then on_room() goes on), or the turn's budget is used (then
+ * the next turn goes on). When the subscriber has ended, so does the connection.
  *
  * It fails when the client goes, which reading notices at once, or when the subscriber aborts.
  */
@@ -16,7 +17,7 @@
 enum {
 	/* So that one that has much to catch up with does not hold up the others. */
 	BUDGET_BYTES = 64 * 1024,
-	/* What is encrypted is held until it is written: one record's worth. */
+	/* A turn's, for what is encrypted is held until it is written: one record's worth. */
 	TLS_WRITE_BYTES = 16 * 1024,
 	/* A client has nothing to say on a stream. */
 	MAX_INPUT_BYTES = 64 * 1024,
@@ -92,6 +93,8 @@ static void on_room(h2o_socket_t *socket, const char *err)
 	connection->waits_for_room = false;
 	if (err)
 		http1_stream_end(connection, CLOSE_CLIENT);
+	else if (socket->ssl)
+		connection_want_pump(connection);
 	else
 		http1_stream_pump(connection);
 }
@@ -123,18 +126,22 @@ static void write_tls(struct connection *connection, struct slice bytes)
 {
 	connection->waits_for_room = true;
 	http_loop_hurry(connection->loop);
-	h2o_socket_write(connection->socket, &(h2o_iovec_t){(char *)(uintptr_t)bytes.base, bytes.len},
-			 1, on_room);
+	h2o_socket_write(connection->socket,
+			 &(h2o_iovec_t){(char *)(uintptr_t)bytes.base, bytes.len}, 1, on_room);
 	subscriber_consume(connection->stream.subscriber, bytes.len);
+}
+
+static void finish(struct connection *connection)
+{
+	drop_subscriber(connection, CLOSE_CLIENT);
+	connection_finish(connection, (struct slice){NULL, 0});
 }
 
 /* Nothing to write: that may be the end. */
 static void rest(struct connection *connection)
 {
-	if (!subscriber_ended(connection->stream.subscriber))
-		return;
-	drop_subscriber(connection, CLOSE_CLIENT);
-	connection_finish(connection, (struct slice){NULL, 0});
+	if (!connection->aborted && subscriber_ended(connection->stream.subscriber))
+		finish(connection);
 }
 
 static void pump_clear(struct connection *connection)
@@ -167,13 +174,17 @@ void http1_stream_pump(struct connection *connection)
 {
 	struct slice bytes;
 
-	if (connection->aborted || !connection->stream.subscriber) {
+	if (connection->aborted) {
 		drop_subscriber(connection, CLOSE_SLOW);
 		connection_abort(connection);
 		return;
 	}
 	if (connection->waits_for_room)
 		return;
+	if (!connection->stream.subscriber) {
+		finish(connection);
+		return;
+	}
 	if (!connection->socket->ssl) {
 		pump_clear(connection);
 		return;

@@ -22,7 +22,8 @@ enum {
 	KEEPALIVE_IDLE_S = 60,
 	KEEPALIVE_INTERVAL_S = 15,
 	KEEPALIVE_PROBES = 4,
-	/* Room is announced when less than this is unsent: the rest stays in the window, not in the kernel. */
+	/* Room is announced when less than this is unsent: the rest stays in the window, not in the
+	   kernel. */
 	NOTSENT_LOWAT_BYTES = 16 * 1024,
 };
 
@@ -143,8 +144,7 @@ static void pause_accepting(struct listener *listener, int failure)
 
 	if (log_limit_pass(&limit, 10000, &suppressed))
 		log_event(LOG_WARN, "listener", "connections cannot be accepted; waiting",
-			  LOG_STR("error", strerror(failure)),
-			  LOG_INT("suppressed", suppressed));
+			  LOG_STR("error", strerror(failure)), LOG_INT("suppressed", suppressed));
 	h2o_socket_read_stop(listener->socket);
 	listener->paused_until_ms = listener->loop->now_ms + PAUSE_MS;
 }

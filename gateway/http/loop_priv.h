@@ -1,8 +1,9 @@
 /*
  * loop_priv: a loop thread's inside.
  *
- * A turn: libh2o's callbacks (reads, writability); hooks.turn; every HTTP_TICK_MS the expiry of timers and hooks.tick; the pumps: each connection
- * that has something to write; last, what was closed is freed. So nothing is freed under a callback.
+ * A turn: libh2o's callbacks (reads, writability); hooks.turn; every HTTP_TICK_MS the expiry of
+ * timers and hooks.tick; the pumps: each connection that has something to write; last, what was
+ * closed is freed. So nothing is freed under a callback.
  */
 #ifndef SLUICE_HTTP_LOOP_PRIV_H
 #define SLUICE_HTTP_LOOP_PRIV_H
@@ -25,27 +26,28 @@ struct http_loop {
 	h2o_accept_ctx_t accept;
 	h2o_multithread_receiver_t receiver;
 	_Atomic bool woken; /* one wake is under way */
-	void *context; /* the hooks' */
+	void *context;      /* the hooks' */
 
 	struct listener *listeners; /* one for each of the settings' */
 	h2o_linklist_t connections; /* struct connection: every open socket */
-	h2o_linklist_t pumps; /* struct connection: something to write */
-	h2o_linklist_t closed; /* struct connection: freed at the end of the turn */
-	void **dead; /* freed at the end of the turn */
+	h2o_linklist_t pumps;       /* struct connection: something to write */
+	h2o_linklist_t closed;      /* struct connection: freed at the end of the turn */
+	void **dead;                /* freed at the end of the turn */
 	size_t dead_count, dead_capacity;
 
 	/* Of connections, but the last: of an HTTP/2 stream. */
-	struct timer_list head_timers; /* settings.head_timeout_ms */
-	struct timer_list idle_timers; /* settings.idle_timeout_ms */
-	struct timer_list slow_timers; /* settings.slow_client_timeout_ms */
-	struct timer_list linger_timers; /* LINGER_MS */
+	struct timer_list head_timers;    /* settings.head_timeout_ms */
+	struct timer_list idle_timers;    /* settings.idle_timeout_ms */
+	struct timer_list slow_timers;    /* settings.slow_client_timeout_ms */
+	struct timer_list linger_timers;  /* LINGER_MS */
 	struct timer_list request_timers; /* settings.head_timeout_ms */
-	struct timer_list reply_timers; /* settings.slow_client_timeout_ms */
+	struct timer_list reply_timers;   /* settings.slow_client_timeout_ms */
 
-	struct buffer scratch; /* what HTTP/2 frames, and what TLS gets in one write, are gathered in */
+	struct buffer
+	    scratch;     /* what HTTP/2 frames, and what TLS gets in one write, are gathered in */
 	uint64_t now_ms; /* the monotonic clock, read once a turn */
 	uint64_t next_tick_ms;
-	bool hurry; /* the next turn must not wait */
+	bool hurry;    /* the next turn must not wait */
 	bool draining; /* has been drained */
 };
 
@@ -59,7 +61,8 @@ void http_loop_join(struct http_loop *loop);
 void http_loop_free(struct http_loop *loop);
 
 /*
- * A write that libh2o is handed outside its callbacks completes only after the next wait: this makes that wait short.
+ * A write that libh2o is handed outside its callbacks completes only after the next wait: this
+ * makes that wait short.
  */
 void http_loop_hurry(struct http_loop *loop);
 

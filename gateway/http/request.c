@@ -1,7 +1,9 @@
 #include "http/request_priv.h"
 
+#include "base/buffer.h"
 #include "base/log.h"
 #include "base/metrics.h"
+#include "http/problem_priv.h"
 #include "http/request_fields_priv.h"
 
 struct slice http_request_field(const struct http_request *request, const char *name)
@@ -89,4 +91,18 @@ void http_stream(struct http_request *request, const struct http_response *head,
 {
 	count_and_log(request, head->status);
 	request->ops->stream(request, head, started, context);
+}
+
+void request_refuse(struct http_request *request, int status, const char *detail)
+{
+	static const struct http_field type = {SLICE_LIT("content-type"),
+					       SLICE_LIT("application/problem+json")};
+	struct buffer body = {0};
+
+	problem_append(&body, status, detail);
+	http_reply(request, &(struct http_response){.status = status,
+						    .fields = &type,
+						    .field_count = 1,
+						    .body = buffer_slice(&body)});
+	buffer_free(&body);
 }

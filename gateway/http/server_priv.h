@@ -17,7 +17,7 @@ struct http_server {
 	struct http_server_hooks hooks;
 	h2o_globalconf_t config;
 	struct http2_shared http2;
-	SSL_CTX **tls; /* one for each listener; NULL: clear text */
+	SSL_CTX **tls;   /* one for each listener; NULL: clear text */
 	uint16_t *ports; /* one for each listener */
 	struct http_loop **loops;
 	size_t loop_count;

@@ -1,5 +1,7 @@
 #include "http/timer_list_priv.h"
 
+#include <h2o/memory.h>
+
 void timer_list_init(struct timer_list *list, uint32_t duration_ms,
 		     void (*expire)(struct timer *timer))
 {
@@ -24,8 +26,7 @@ void timer_list_clear(struct timer *timer)
 void timer_list_run(struct timer_list *list, uint64_t now_ms)
 {
 	while (!h2o_linklist_is_empty(&list->timers)) {
-		struct timer *timer =
-			H2O_STRUCT_FROM_MEMBER(struct timer, link, list->timers.next);
+		struct timer *timer = H2O_STRUCT_FROM_MEMBER(struct timer, link, list->timers.next);
 
 		if (timer->deadline_ms > now_ms)
 			return;

@@ -1,6 +1,7 @@
 /*
- * timer_list: deadlines that are all equally far away when they are set, so that a list in order of setting is in order
- * of expiry. Monotonic time (libh2o's own timeouts follow the wall clock). One thread.
+ * timer_list: deadlines that are all equally far away when they are set, so that a list in order of
+ * setting is in order of expiry. Monotonic time (libh2o's own timeouts follow the wall clock). One
+ * thread.
  */
 #ifndef SLUICE_HTTP_TIMER_LIST_PRIV_H
 #define SLUICE_HTTP_TIMER_LIST_PRIV_H

@@ -35,7 +35,7 @@ static int fail(char error[512], const char *setting, const char *file)
 {
 	unsigned long code = ERR_peek_last_error();
 	const char *why = ERR_GET_LIB(code) == ERR_LIB_SYS ? strerror(ERR_GET_REASON(code))
-							    : ERR_reason_error_string(code);
+							   : ERR_reason_error_string(code);
 
 	/* The first of the queue names a missing file, the last what is wrong inside of one. */
 	if (ERR_GET_LIB(ERR_peek_error()) == ERR_LIB_SYS)
@@ -45,7 +45,8 @@ static int fail(char error[512], const char *setting, const char *file)
 	return ERROR_INVALID;
 }
 
-static int load(SSL_CTX *context, const char *certificate_file, const char *key_file, char error[512])
+static int load(SSL_CTX *context, const char *certificate_file, const char *key_file,
+		char error[512])
 {
 	ERR_clear_error();
 	if (SSL_CTX_use_certificate_chain_file(context, certificate_file) != 1)
@@ -71,7 +72,7 @@ int tls_context_new(const char *certificate_file, const char *key_file, SSL_CTX 
 	}
 	SSL_CTX_set_min_proto_version(made, TLS1_2_VERSION);
 	SSL_CTX_set_options(made, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
-					  SSL_OP_CIPHER_SERVER_PREFERENCE);
+				      SSL_OP_CIPHER_SERVER_PREFERENCE);
 	/* An idle connection keeps no record buffers. */
 	SSL_CTX_set_mode(made, SSL_MODE_RELEASE_BUFFERS);
 	/* Tickets resume sessions; nothing is kept here. */

@@ -9,8 +9,8 @@
 #include "base/error.h"
 
 /*
- * The caller frees it with SSL_CTX_free(). Errors: ERROR_INVALID: a file cannot be read or used, or the key is not the certificate's; `error` says which
- * and why.
+ * The caller frees it with SSL_CTX_free(). Errors: ERROR_INVALID: a file cannot be read or used, or
+ * the key is not the certificate's; `error` says which and why.
  */
 MUST_CHECK int tls_context_new(const char *certificate_file, const char *key_file,
 			       SSL_CTX **context, char error[512]);

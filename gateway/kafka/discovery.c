@@ -6,8 +6,9 @@
 enum {
 	METADATA_MS = 2000,
 	RETRY_MS = 1000, /* while something is missing */
-	CALM_MS = 250, /* at least between two looks at a topic that the reader complains about */
-	/* So many answers in a row, a second apart, that a topic does not exist: it was deleted. A broker that has just started may say so once. */
+	CALM_MS = 250,   /* at least between two looks at a topic that the reader complains about */
+	/* So many answers in a row, a second apart, that a topic does not exist: it was deleted. A
+	   broker that has just started may say so once. */
 	DELETED_ANSWERS = 3,
 };
 
@@ -112,14 +113,15 @@ static bool look_at(struct ingest *ingest, struct ingest_topic *topic)
 				  kafka_conf_error_text(RD_KAFKA_RESP_ERR_TOPIC_EXCEPTION));
 		return true;
 	}
-	/* One topic a request: asked for all that it knows, 2.0.2 lets the broker create those that were deleted. */
+	/* One topic a request: asked for all that it knows, 2.0.2 lets the broker create those that
+	 * were deleted. */
 	error = rd_kafka_metadata(ingest->kafka, 0, topic->handle, &metadata, METADATA_MS);
 	set_cluster_problem(ingest, error);
 	if (error)
 		return false;
 	problem = metadata->topic_cnt
-			  ? judge(ingest, topic, &metadata->topics[0])
-			  : kafka_conf_error_text(RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART);
+		      ? judge(ingest, topic, &metadata->topics[0])
+		      : kafka_conf_error_text(RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART);
 	rd_kafka_metadata_destroy(metadata);
 	set_topic_problem(ingest, topic, problem);
 	return !problem;

@@ -29,7 +29,8 @@ static int64_t start_of(const struct ingest_topic *topic, int32_t partition, boo
 {
 	if (is_late(topic, partition))
 		return RD_KAFKA_OFFSET_BEGINNING;
-	/* A partition that had no leader at the first look goes back to that moment, so that nothing falls between. */
+	/* A partition that had no leader at the first look goes back to that moment, so that
+	 * nothing falls between. */
 	if (first_look && !topic->warm_ms)
 		return RD_KAFKA_OFFSET_END;
 	return topic->warm_ms < topic->first_look_ms ? topic->first_look_ms - topic->warm_ms : 0;
@@ -61,12 +62,12 @@ static void post_start(struct ingest *ingest, struct ingest_topic *topic,
 		       const rd_kafka_topic_partition_t *end)
 {
 	struct ingest_command command = {
-		.type = INGEST_START,
-		.topic = topic,
-		.partition = start->partition,
-		/* No record is as late as that time: the end, as it was before that was asked. */
-		.offset = start->offset < 0 ? end->offset : start->offset,
-		.goal = is_late(topic, start->partition) ? INGEST_NO_OFFSET : end->offset,
+	    .type = INGEST_START,
+	    .topic = topic,
+	    .partition = start->partition,
+	    /* No record is as late as that time: the end, as it was before that was asked. */
+	    .offset = start->offset < 0 ? end->offset : start->offset,
+	    .goal = is_late(topic, start->partition) ? INGEST_NO_OFFSET : end->offset,
 	};
 
 	topic->planned[start->partition] = true;
@@ -91,7 +92,7 @@ const char *discovery_plan_missing(struct ingest *ingest, struct ingest_topic *t
 				   const struct rd_kafka_metadata_topic *found)
 {
 	rd_kafka_topic_partition_list_t *starts =
-		rd_kafka_topic_partition_list_new(found->partition_cnt);
+	    rd_kafka_topic_partition_list_new(found->partition_cnt);
 	rd_kafka_topic_partition_list_t *ends;
 	bool first_look = topic->planned_count == 0;
 	const char *problem;
@@ -155,7 +156,7 @@ const char *discovery_plan_lost(struct ingest *ingest, struct ingest_topic *topi
 				const struct rd_kafka_metadata_topic *found, bool anew)
 {
 	rd_kafka_topic_partition_list_t *lows =
-		rd_kafka_topic_partition_list_new(found->partition_cnt);
+	    rd_kafka_topic_partition_list_new(found->partition_cnt);
 	rd_kafka_topic_partition_list_t *ends;
 	const char *problem = NULL;
 

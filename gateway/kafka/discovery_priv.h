@@ -1,7 +1,8 @@
 /*
  * discovery: finds out which partitions there are and where to read them from.
  *
- * discovery.c: the thread, when which topic is looked at, and what its metadata says. discovery_plan.c: offsets, and what is posted to the reader.
+ * discovery.c: the thread, when which topic is looked at, and what its metadata says.
+ * discovery_plan.c: offsets, and what is posted to the reader.
  */
 #ifndef SLUICE_KAFKA_DISCOVERY_PRIV_H
 #define SLUICE_KAFKA_DISCOVERY_PRIV_H
@@ -9,14 +10,15 @@
 #include "ingest_priv.h"
 
 /*
- * Starts the partitions that are not started yet. Returns NULL, or what keeps some of them from it. Thread: discovery.
+ * Starts the partitions that are not started yet. Returns NULL, or what keeps some of them from it.
+ * Thread: discovery.
  */
 const char *discovery_plan_missing(struct ingest *ingest, struct ingest_topic *topic,
 				   const struct rd_kafka_metadata_topic *found);
 
 /*
- * Moves lost partitions to where the log begins now; with `anew` all of them, as the topic was gone. Returns NULL, or what keeps some of
- * them from it. Thread: discovery.
+ * Moves lost partitions to where the log begins now; with `anew` all of them, as the topic was
+ * gone. Returns NULL, or what keeps some of them from it. Thread: discovery.
  */
 const char *discovery_plan_lost(struct ingest *ingest, struct ingest_topic *topic,
 				const struct rd_kafka_metadata_topic *found, bool anew);

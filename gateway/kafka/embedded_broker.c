@@ -19,8 +19,8 @@ static int create_topics(struct embedded_broker *broker, const struct embedded_b
 	for (size_t i = 0; i < count; i++) {
 		int partitions = topics[i].partition_count ? topics[i].partition_count
 							   : EMBEDDED_BROKER_PARTITIONS;
-		rd_kafka_resp_err_t error = rd_kafka_mock_topic_create(
-			broker->cluster, topics[i].name, partitions, 1);
+		rd_kafka_resp_err_t error =
+		    rd_kafka_mock_topic_create(broker->cluster, topics[i].name, partitions, 1);
 
 		if (error) {
 			log_event(LOG_ERROR, "embedded_broker", rd_kafka_err2str(error),

@@ -32,8 +32,8 @@ int ingest_new(const struct kafka_settings *settings, const struct ingest_sink *
 
 	if (!error) {
 		ingest->refresh_ms = refresh_of(conf);
-		error = kafka_conf_open(conf, KAFKA_INGEST, &ingest->health, &ingest->kafka,
-					reason);
+		error =
+		    kafka_conf_open(conf, KAFKA_INGEST, &ingest->health, &ingest->kafka, reason);
 	}
 	if (error) {
 		/* The code alone would not say which property it is. */
@@ -188,9 +188,9 @@ static void describe(struct ingest *ingest, const struct ingest_topic *topic,
 		     struct ingest_topic_state *state)
 {
 	*state = (struct ingest_topic_state){
-		.topic = topic->name,
-		.caught_up = topic->caught_up,
-		.problem = ingest->problem ? ingest->problem : topic->problem,
+	    .topic = topic->name,
+	    .caught_up = topic->caught_up,
+	    .problem = ingest->problem ? ingest->problem : topic->problem,
 	};
 	for (uint32_t i = 0; i < topic->partition_count; i++) {
 		const struct ingest_partition *partition = topic->partitions[i];

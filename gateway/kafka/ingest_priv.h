@@ -3,7 +3,8 @@
  *
  *     callers     want, unwant                     -> the list of topics (lock)
  *     discovery   metadata, offsets                -> commands (lock) -> reader
- *     reader      librdkafka's queue, commands     -> the sink; "lost" partitions (lock) -> discovery
+ *     reader      librdkafka's queue, commands     -> the sink; "lost" partitions (lock) ->
+ * discovery
  *
  * The sink is called without the lock: its owner holds its own lock when it calls want and unwant.
  */
@@ -23,9 +24,9 @@ enum { INGEST_NO_OFFSET = -1 };
 /* Written by the reader, under the lock where others look. */
 struct ingest_partition {
 	_Atomic int64_t next; /* INGEST_NO_OFFSET: not started */
-	int64_t goal; /* the end at first discovery, or INGEST_NO_OFFSET */
-	bool lost; /* waits for discovery to name a new offset */
-	const char *problem; /* what fetching it fails with, or NULL */
+	int64_t goal;         /* the end at first discovery, or INGEST_NO_OFFSET */
+	bool lost;            /* waits for discovery to name a new offset */
+	const char *problem;  /* what fetching it fails with, or NULL */
 };
 
 struct ingest_topic {
@@ -38,20 +39,20 @@ struct ingest_topic {
 	/* Under the lock. */
 	bool unwanted;
 	bool caught_up;
-	const char *problem; /* discovery's, or NULL */
-	uint64_t due_ms; /* when discovery looks again; monotonic */
-	uint64_t looked_ms; /* when it looked last, or 0 */
+	const char *problem;                  /* discovery's, or NULL */
+	uint64_t due_ms;                      /* when discovery looks again; monotonic */
+	uint64_t looked_ms;                   /* when it looked last, or 0 */
 	struct ingest_partition **partitions; /* grown by the reader; it reads without the lock */
 	uint32_t partition_count;
 
 	/* Discovery's. */
-	bool looked; /* Kafka has answered whether it exists */
-	bool from_start; /* it did not exist when first looked up */
-	bool discovered; /* all of first_count have been started */
-	int64_t first_look_ms; /* wall clock */
-	uint32_t first_count; /* partitions at first discovery; 0: none yet */
+	bool looked;             /* Kafka has answered whether it exists */
+	bool from_start;         /* it did not exist when first looked up */
+	bool discovered;         /* all of first_count have been started */
+	int64_t first_look_ms;   /* wall clock */
+	uint32_t first_count;    /* partitions at first discovery; 0: none yet */
 	uint32_t absent_answers; /* in a row */
-	bool *planned; /* partitions whose start was posted */
+	bool *planned;           /* partitions whose start was posted */
 	uint32_t planned_count;
 
 	/* The reader's. */
@@ -60,10 +61,10 @@ struct ingest_topic {
 };
 
 enum ingest_command_type {
-	INGEST_START, /* partition at offset, with goal */
-	INGEST_MOVE, /* partition goes on at offset, if it still stands at from */
+	INGEST_START,      /* partition at offset, with goal */
+	INGEST_MOVE,       /* partition goes on at offset, if it still stands at from */
 	INGEST_DISCOVERED, /* all goals have been posted */
-	INGEST_FORGET, /* the topic; it is freed */
+	INGEST_FORGET,     /* the topic; it is freed */
 };
 
 struct ingest_command {
@@ -79,7 +80,7 @@ struct ingest_command {
 struct ingest {
 	rd_kafka_t *kafka;
 	rd_kafka_queue_t *records; /* all partitions' */
-	rd_kafka_queue_t *events; /* librdkafka's own, for discovery to sleep on */
+	rd_kafka_queue_t *events;  /* librdkafka's own, for discovery to sleep on */
 	struct kafka_health health;
 	struct ingest_sink sink;
 	uint32_t refresh_ms;

@@ -1,9 +1,11 @@
 /*
  * The reader: hands librdkafka's messages to the sink and does what discovery posts.
  *
- * librdkafka's "simple" consumer: partitions start and stop one by one while others are read, all into one queue, and no consumer group
- * is needed (with assign() librdkafka 2.0.2 insists on a group.id and asks for the group's coordinator, which needs rights on that group).
- * A partition that was stopped leaves no old messages behind: librdkafka gives each start a version and drops messages of older ones.
+ * librdkafka's "simple" consumer: partitions start and stop one by one while others are read, all
+ * into one queue, and no consumer group is needed (with assign() librdkafka 2.0.2 insists on a
+ * group.id and asks for the group's coordinator, which needs rights on that group). A partition
+ * that was stopped leaves no old messages behind: librdkafka gives each start a version and drops
+ * messages of older ones.
  */
 #include <assert.h>
 #include <stdlib.h>
@@ -47,8 +49,8 @@ static void add_handle(struct ingest *ingest, struct ingest_topic *topic)
 
 	if (find_topic(ingest, topic->handle))
 		return;
-	ingest->by_handle = mem_realloc(ingest->by_handle, (ingest->handle_count + 1) *
-								   sizeof(*ingest->by_handle));
+	ingest->by_handle =
+	    mem_realloc(ingest->by_handle, (ingest->handle_count + 1) * sizeof(*ingest->by_handle));
 	memmove(ingest->by_handle + place + 1, ingest->by_handle + place,
 		(ingest->handle_count - place) * sizeof(*ingest->by_handle));
 	ingest->by_handle[place] = topic;
@@ -85,9 +87,8 @@ static struct ingest_partition *grow_partitions(struct ingest *ingest, struct in
 
 		atomic_init(&partition->next, INGEST_NO_OFFSET);
 		partition->goal = INGEST_NO_OFFSET;
-		topic->partitions =
-			mem_realloc(topic->partitions,
-				    (topic->partition_count + 1) * sizeof(*topic->partitions));
+		topic->partitions = mem_realloc(topic->partitions, (topic->partition_count + 1) *
+								       sizeof(*topic->partitions));
 		topic->partitions[topic->partition_count++] = partition;
 	}
 	pthread_mutex_unlock(&ingest->lock);
@@ -210,10 +211,10 @@ static void run_forget(struct ingest *ingest, const struct ingest_command *comma
 static void run_commands(struct ingest *ingest)
 {
 	static void (*const run[])(struct ingest *, const struct ingest_command *) = {
-		[INGEST_START] = run_start,
-		[INGEST_MOVE] = run_move,
-		[INGEST_DISCOVERED] = run_discovered,
-		[INGEST_FORGET] = run_forget,
+	    [INGEST_START] = run_start,
+	    [INGEST_MOVE] = run_move,
+	    [INGEST_DISCOVERED] = run_discovered,
+	    [INGEST_FORGET] = run_forget,
 	};
 	struct ingest_command *command = ingest_take_commands(ingest);
 
@@ -264,7 +265,8 @@ static void take_record(struct ingest *ingest, struct ingest_topic *topic,
 {
 	struct record record;
 
-	/* A batch with compacted or rewritten offsets never goes back; a second guard against anything seen twice. */
+	/* A batch with compacted or rewritten offsets never goes back; a second guard against
+	 * anything seen twice. */
 	if (message->offset < atomic_load_explicit(&partition->next, memory_order_relaxed))
 		return;
 	kafka_poll_record(poll, message, &record);
@@ -286,7 +288,7 @@ static void take_message(struct ingest *ingest, struct kafka_poll *poll,
 {
 	struct ingest_topic *topic = find_topic(ingest, message->rkt);
 	struct ingest_partition *partition =
-		topic ? find_partition(topic, message->partition) : NULL;
+	    topic ? find_partition(topic, message->partition) : NULL;
 
 	if (!partition)
 		return;

@@ -12,51 +12,55 @@ struct preset {
 };
 
 static const struct preset common[] = {
-	{"client.id", "sluice"},
-	{"socket.keepalive.enable", "true"},
-	/* A broker that comes back is found within two seconds, not ten. */
-	{"reconnect.backoff.max.ms", "2000"},
-	/* Brokers close idle connections as a matter of course. */
-	{"log.connection.close", "false"},
-	{NULL, NULL},
+    {"client.id", "sluice"},
+    {"socket.keepalive.enable", "true"},
+    /* A broker that comes back is found within two seconds, not ten. */
+    {"reconnect.backoff.max.ms", "2000"},
+    /* Brokers close idle connections as a matter of course. */
+    {"log.connection.close", "false"},
+    {NULL, NULL},
 };
 
 static const struct preset ingest[] = {
-	/* A partition that is started waits for the fetch that is under way; new records end that fetch at once in any case. */
-	{"fetch.wait.max.ms", "100"},
-	{"fetch.error.backoff.ms", "50"},
-	{"topic.metadata.refresh.interval.ms", "10000"},
-	{"queued.max.messages.kbytes", "65536"},
-	/* The bound is bytes: 2.0.2 stops fetching for up to a second whenever a limit is met (its issue 2879). */
-	{"queued.min.messages", "1000000"},
-	{NULL, NULL},
+    /* A partition that is started waits for the fetch that is under way; new records end that fetch
+       at once in any case. */
+    {"fetch.wait.max.ms", "100"},
+    {"fetch.error.backoff.ms", "50"},
+    {"topic.metadata.refresh.interval.ms", "10000"},
+    {"queued.max.messages.kbytes", "65536"},
+    /* The bound is bytes: 2.0.2 stops fetching for up to a second whenever a limit is met (its
+       issue 2879). */
+    {"queued.min.messages", "1000000"},
+    {NULL, NULL},
 };
 
 static const struct preset replay[] = {
-	/* Replays end before the log's end, so there is nothing to wait for but the last reader's forgotten fetch. */
-	{"fetch.wait.max.ms", "10"},
-	{"fetch.error.backoff.ms", "50"},
-	{"topic.metadata.refresh.interval.ms", "60000"},
-	/* What a reader holds at most: this much queued and as much again on its way (librdkafka caps fetch.max.bytes by it). */
-	{"queued.max.messages.kbytes", "2048"},
-	{"queued.min.messages", "1000000"},
-	{NULL, NULL},
+    /* Replays end before the log's end, so there is nothing to wait for but the last reader's
+       forgotten fetch. */
+    {"fetch.wait.max.ms", "10"},
+    {"fetch.error.backoff.ms", "50"},
+    {"topic.metadata.refresh.interval.ms", "60000"},
+    /* What a reader holds at most: this much queued and as much again on its way (librdkafka caps
+       fetch.max.bytes by it). */
+    {"queued.max.messages.kbytes", "2048"},
+    {"queued.min.messages", "1000000"},
+    {NULL, NULL},
 };
 
 static const struct preset producer[] = {
-	{"linger.ms", "5"},
-	{"message.timeout.ms", "30000"},
-	{NULL, NULL},
+    {"linger.ms", "5"},
+    {"message.timeout.ms", "30000"},
+    {NULL, NULL},
 };
 
 static const struct preset consumer_owned[] = {
-	{"enable.auto.commit", "false"},
-	{"enable.auto.offset.store", "false"},
-	{"auto.offset.reset", "error"},
-	{"enable.partition.eof", "true"},
-	{"isolation.level", "read_committed"},
-	{"allow.auto.create.topics", "false"},
-	{NULL, NULL},
+    {"enable.auto.commit", "false"},
+    {"enable.auto.offset.store", "false"},
+    {"auto.offset.reset", "error"},
+    {"enable.partition.eof", "true"},
+    {"isolation.level", "read_committed"},
+    {"allow.auto.create.topics", "false"},
+    {NULL, NULL},
 };
 
 static const struct preset producer_owned[] = {{NULL, NULL}};
@@ -66,9 +70,9 @@ static const struct {
 	const struct preset *defaults;
 	const struct preset *owned;
 } roles[] = {
-	[KAFKA_INGEST] = {RD_KAFKA_CONSUMER, ingest, consumer_owned},
-	[KAFKA_REPLAY] = {RD_KAFKA_CONSUMER, replay, consumer_owned},
-	[KAFKA_PRODUCER] = {RD_KAFKA_PRODUCER, producer, producer_owned},
+    [KAFKA_INGEST] = {RD_KAFKA_CONSUMER, ingest, consumer_owned},
+    [KAFKA_REPLAY] = {RD_KAFKA_CONSUMER, replay, consumer_owned},
+    [KAFKA_PRODUCER] = {RD_KAFKA_PRODUCER, producer, producer_owned},
 };
 
 static void apply(rd_kafka_conf_t *conf, const struct preset *presets)
@@ -108,11 +112,12 @@ int kafka_conf_new(const struct kafka_settings *settings, enum kafka_role role,
 
 /* By syslog's severities (RFC 5424, 6.2.1), which librdkafka uses. */
 static const enum log_level levels[] = {
-	LOG_ERROR, LOG_ERROR, LOG_ERROR, LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG, LOG_DEBUG,
+    LOG_ERROR, LOG_ERROR, LOG_ERROR, LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG, LOG_DEBUG,
 };
 enum { LEVEL_DEBUG = 7, LOG_KINDS = 32, LOG_PAUSE_MS = 5000 };
 
-/* One limit a kind of line ("FAIL", "OFFSET", ...), so that a frequent kind doesn't hide a rare one. */
+/* One limit a kind of line ("FAIL", "OFFSET", ...), so that a frequent kind doesn't hide a rare
+ * one. */
 static bool pass_limit(const char *kind, uint64_t *suppressed)
 {
 	static struct log_limit limits[LOG_KINDS];
@@ -129,7 +134,8 @@ static void on_log(const rd_kafka_t *kafka, int severity, const char *kind, cons
 	uint64_t suppressed = 0;
 
 	(void)kafka;
-	/* One set of properties serves consumers and producers; each says of the other's that it ignores them. */
+	/* One set of properties serves consumers and producers; each says of the other's that it
+	 * ignores them. */
 	if (!strcmp(kind, "CONFWARN"))
 		level = LOG_DEBUG;
 	if (!log_enabled(level) || (level != LOG_DEBUG && !pass_limit(kind, &suppressed)))

@@ -30,13 +30,14 @@ static rd_kafka_resp_err_t ask(rd_kafka_t *kafka, rd_kafka_topic_partition_t *el
 
 	for (int i = 0; i < count; i++) {
 		rd_kafka_topic_partition_t *element = rd_kafka_topic_partition_list_add(
-			asked, elements[i].topic, elements[i].partition);
+		    asked, elements[i].topic, elements[i].partition);
 
 		element->offset = elements[i].offset;
 		/* Stays where no broker answers for the partition. */
 		element->err = RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE;
 	}
-	/* ListOffsets takes the two logical offsets as times (KIP-79), for many partitions at once. */
+	/* ListOffsets takes the two logical offsets as times (KIP-79), for many partitions at once.
+	 */
 	error = rd_kafka_offsets_for_times(kafka, asked, timeout_ms);
 	for (int i = 0; i < count && !error; i++) {
 		elements[i].err = asked->elems[i].err;

@@ -11,9 +11,10 @@ size_t kafka_poll_wait(struct kafka_poll *poll, int timeout_ms)
 		return 0;
 	poll->arrived_us = clock_monotonic_us();
 	poll->messages[0] = first;
-	/* The batch call alone would wait until the batch is full, for as long as it may: it only takes what is there. */
-	more = rd_kafka_consume_batch_queue(poll->queue, 0, poll->messages + 1,
-					    KAFKA_POLL_BATCH - 1);
+	/* The batch call alone would wait until the batch is full, for as long as it may: it only
+	 * takes what is there. */
+	more =
+	    rd_kafka_consume_batch_queue(poll->queue, 0, poll->messages + 1, KAFKA_POLL_BATCH - 1);
 	poll->count = 1 + (more > 0 ? (size_t)more : 0);
 	return poll->count;
 }
@@ -37,7 +38,7 @@ static size_t list_headers(const rd_kafka_message_t *message, struct record_head
 		return 0;
 	while (count < KAFKA_POLL_MAX_HEADERS &&
 	       rd_kafka_header_get_all(list, count, &name, &value, &len) ==
-		       RD_KAFKA_RESP_ERR_NO_ERROR) {
+		   RD_KAFKA_RESP_ERR_NO_ERROR) {
 		headers[count].name = slice_of(name);
 		headers[count].value = (struct slice){value, value ? len : 0};
 		count++;
@@ -51,16 +52,16 @@ void kafka_poll_record(struct kafka_poll *poll, const rd_kafka_message_t *messag
 	rd_kafka_timestamp_type_t type;
 
 	*record = (struct record){
-		.topic = slice_of(rd_kafka_topic_name(message->rkt)),
-		.partition = message->partition,
-		.offset = message->offset,
-		.timestamp_ms = rd_kafka_message_timestamp(message, &type),
-		.arrived_us = poll->arrived_us,
-		.has_key = message->key != NULL,
-		.has_value = message->payload != NULL,
-		.key = {message->key, message->key ? message->key_len : 0},
-		.value = {message->payload, message->payload ? message->len : 0},
-		.headers = poll->headers,
-		.header_count = list_headers(message, poll->headers),
+	    .topic = slice_of(rd_kafka_topic_name(message->rkt)),
+	    .partition = message->partition,
+	    .offset = message->offset,
+	    .timestamp_ms = rd_kafka_message_timestamp(message, &type),
+	    .arrived_us = poll->arrived_us,
+	    .has_key = message->key != NULL,
+	    .has_value = message->payload != NULL,
+	    .key = {message->key, message->key ? message->key_len : 0},
+	    .value = {message->payload, message->payload ? message->len : 0},
+	    .headers = poll->headers,
+	    .header_count = list_headers(message, poll->headers),
 	};
 }

@@ -86,11 +86,10 @@ static rd_kafka_resp_err_t enqueue(struct producer *producer,
 	const void *key = bytes_of(message->has_key, message->key);
 	const void *value = bytes_of(message->has_value, message->value);
 	rd_kafka_resp_err_t error = rd_kafka_producev(
-		producer->kafka, RD_KAFKA_V_TOPIC(message->topic),
-		RD_KAFKA_V_KEY(key, message->key.len),
-		RD_KAFKA_V_VALUE(writable(value), message->value.len),
-		RD_KAFKA_V_HEADERS(headers), RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
-		RD_KAFKA_V_END);
+	    producer->kafka, RD_KAFKA_V_TOPIC(message->topic),
+	    RD_KAFKA_V_KEY(writable(key), message->key.len),
+	    RD_KAFKA_V_VALUE(writable(value), message->value.len), RD_KAFKA_V_HEADERS(headers),
+	    RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_END);
 
 	if (error && headers)
 		rd_kafka_headers_destroy(headers);

@@ -1,6 +1,6 @@
 /*
- * One consumer of librdkafka's "simple" kind; its partitions are started for a read and stopped at its end, so that it holds nothing and
- * fetches nothing in between, and keeps its connections.
+ * One consumer of librdkafka's "simple" kind; its partitions are started for a read and stopped at
+ * its end, so that it holds nothing and fetches nothing in between, and keeps its connections.
  */
 #include "kafka/replay_reader.h"
 
@@ -34,7 +34,9 @@ struct read {
 	struct span *spans;
 	size_t count;
 	size_t open_count;
+	size_t last; /* found last */
 	uint64_t budget;
+	bool moved; /* in this batch */
 };
 
 struct replay_reader *replay_reader_new(const struct kafka_settings *settings)
@@ -70,5 +72,199 @@ static int open_client(struct replay_reader *reader)
 		return ERROR_KAFKA;
 	}
 	reader->poll.queue = rd_kafka_queue_new(reader->kafka);
+	return 0;
+}
+
+static void close_span(struct read *read, struct span *span)
+{
+	rd_kafka_consume_stop(span->handle, span->range->partition);
+	rd_kafka_topic_destroy(span->handle);
+	span->handle = NULL;
+	read->open_count--;
+}
+
+static void move_to(struct read *read, struct span *span, int64_t next)
+{
+	if (next > span->range->until)
+		next = span->range->until;
+	if (next <= span->next)
+		return;
+	span->next = next;
+	read->moved = true;
+	read->visitor->progress(read->visitor->context, (size_t)(span - read->spans), next);
+	if (next == span->range->until)
+		close_span(read, span);
+}
+
+static int open_span(struct read *read, struct span *span)
+{
+	struct replay_reader *reader = read->reader;
+
+	span->handle = rd_kafka_topic_new(reader->kafka, span->range->topic, NULL);
+	if (!span->handle)
+		return ERROR_KAFKA;
+	if (rd_kafka_consume_start_queue(span->handle, span->range->partition, span->range->from,
+					 reader->poll.queue)) {
+		rd_kafka_topic_destroy(span->handle);
+		span->handle = NULL;
+		return ERROR_KAFKA;
+	}
+	read->open_count++;
+	return 0;
+}
+
+static int open_spans(struct read *read, const struct replay_range *ranges)
+{
+	int error = 0;
+
+	for (size_t i = 0; i < read->count && !error; i++) {
+		struct span *span = &read->spans[i];
+
+		span->range = &ranges[i];
+		span->next = ranges[i].from;
+		if (ranges[i].from < ranges[i].until)
+			error = open_span(read, span);
+		else
+			read->visitor->progress(read->visitor->context, i, ranges[i].until);
+	}
+	return error;
+}
+
+/* Messages come in runs of one partition. */
+static struct span *find_span(struct read *read, const rd_kafka_message_t *message)
+{
+	for (size_t i = 0; i < read->count; i++) {
+		struct span *span = &read->spans[(read->last + i) % read->count];
+
+		if (span->handle == message->rkt && span->range->partition == message->partition) {
+			read->last = (size_t)(span - read->spans);
+			return span;
+		}
+	}
+	return NULL;
+}
+
+/* Other errors pass, or the read runs into its timeout. */
+static bool is_permanent(rd_kafka_resp_err_t error)
+{
+	switch (error) {
+	case RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET:
+	case RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE:
+	case RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC:
+	case RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION:
+	case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART:
+	case RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED:
+		return true;
+	default:
+		return false;
+	}
+}
+
+static int take_record(struct read *read, struct span *span, const rd_kafka_message_t *message)
+{
+	struct kafka_poll *poll = &read->reader->poll;
+	struct record record;
+	bool more;
+
+	if (!read->budget)
+		return ERROR_LIMIT;
+	read->budget--;
+	kafka_poll_record(poll, message, &record);
+	more = read->visitor->record(read->visitor->context, (size_t)(span - read->spans), &record);
+	move_to(read, span, message->offset + 1);
+	return more ? 0 : ERROR_CANCELLED;
+}
+
+static int take(struct read *read, const rd_kafka_message_t *message)
+{
+	struct span *span = find_span(read, message);
+
+	if (!span)
+		return 0;
+	if (message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF) {
+		move_to(read, span, message->offset);
+		return 0;
+	}
+	if (message->err)
+		return is_permanent(message->err) ? ERROR_KAFKA : 0;
+	if (message->offset < span->next)
+		return 0;
+	if (message->offset >= span->range->until) {
+		move_to(read, span, span->range->until);
+		return 0;
+	}
+	return take_record(read, span, message);
+}
+
+static int take_batch(struct read *read)
+{
+	struct kafka_poll *poll = &read->reader->poll;
+	int error = 0;
+
+	for (size_t i = 0; i < poll->count && !error; i++)
+		error = take(read, poll->messages[i]);
+	kafka_poll_release(poll);
+	return error;
+}
+
+static int run(struct read *read, uint32_t timeout_ms)
+{
+	uint64_t deadline_ms = clock_monotonic_ms() + timeout_ms;
+	int error = 0;
+
+	while (read->open_count && !error) {
+		uint64_t now_ms = clock_monotonic_ms();
+
+		if (now_ms >= deadline_ms)
+			return ERROR_KAFKA;
+		kafka_poll_wait(&read->reader->poll, (int)(deadline_ms - now_ms));
+		read->moved = false;
+		error = take_batch(read);
+		if (read->moved)
+			deadline_ms = clock_monotonic_ms() + timeout_ms;
+	}
+	return error;
+}
+
+/* Errors carry no version: what an earlier read has left is not this one's. */
+static void drain(struct kafka_poll *poll)
+{
+	while (kafka_poll_wait(poll, 0))
+		kafka_poll_release(poll);
+}
+
+int replay_reader_read(struct replay_reader *reader, const struct replay_range *ranges,
+		       size_t count, uint64_t budget_records, uint32_t timeout_ms,
+		       const struct replay_visitor *visitor)
+{
+	struct read read = {
+	    .reader = reader, .visitor = visitor, .count = count, .budget = budget_records};
+	int error = open_client(reader);
+
+	if (error)
+		return error;
+	drain(&reader->poll);
+	read.spans = mem_zalloc((count ? count : 1) * sizeof(*read.spans));
+	error = open_spans(&read, ranges);
+	if (!error)
+		error = run(&read, timeout_ms);
+	for (size_t i = 0; i < count; i++) {
+		if (read.spans[i].handle)
+			close_span(&read, &read.spans[i]);
+	}
+	free(read.spans);
+	return error;
+}
+
+int replay_reader_bounds(struct replay_reader *reader, const char *topic, int32_t partition,
+			 uint32_t timeout_ms, int64_t *low, int64_t *high)
+{
+	int64_t first, next;
+
+	if (open_client(reader) || rd_kafka_query_watermark_offsets(reader->kafka, topic, partition,
+								    &first, &next, (int)timeout_ms))
+		return ERROR_KAFKA;
+	*low = first;
+	*high = next;
 	return 0;
 }

@@ -36,8 +36,16 @@ void app_free(struct app *app);
 
 /* Starts the server: binds the listeners, starts the loops. Errors: ERROR_IO, ERROR_INVALID (logged). */
 MUST_CHECK int app_start(struct app *app);
-/* Ends the streams, each client told when to come back, then the loops; returns when all is closed, at the latest after the drain time. */
+/* Takes no more connections and ends the streams, each client told when to come back; returns when all are closed, at the latest after the drain
+ * time. */
+void app_drain(struct app *app);
+/* Ends the loops. Nobody wakes them any more, and the replay has been stopped. */
 void app_stop(struct app *app);
+
+/* The port of a listener, also where the configuration says 0. Started. */
+uint16_t app_port(const struct app *app, size_t listener);
+/* Open TCP connections. Thread: any. */
+uint32_t app_connections(const struct app *app);
 
 /* New events, or new keys: every loop looks. Thread: any. */
 void app_wake(void *app);

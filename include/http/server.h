@@ -1,8 +1,9 @@
 /*
  * server: the HTTP listeners and the loop threads behind them.
  *
- * Each loop is a thread with its own listening sockets (SO_REUSEPORT), connections and timers, and shares nothing. What
- * it is for hangs on the hooks. Order of calls: new, start, drain, stop, free; drain may be left out.
+ * Each loop is a thread with its own listening sockets (SO_REUSEPORT), connections and timers, and
+ * shares nothing. What it is for hangs on the hooks. Order of calls: new, start, drain, stop, free;
+ * drain may be left out.
  */
 #ifndef SLUICE_HTTP_SERVER_H
 #define SLUICE_HTTP_SERVER_H
@@ -22,7 +23,8 @@ enum { HTTP_TICK_MS = 100 };
 /* All but `request` may be NULL. */
 struct http_server_hooks {
 	void *context; /* borrowed */
-	/* On the loop's thread, before its first turn; http_server_start() waits for it. Returns the loop's context. */
+	/* On the loop's thread, before its first turn; http_server_start() waits for it. Returns
+	 * the loop's context. */
 	void *(*loop_start)(void *context, struct http_loop *loop);
 	/* On the loop's thread, after its last turn: no request and no stream is left. */
 	void (*loop_stop)(void *loop_context);
@@ -35,22 +37,24 @@ struct http_server_hooks {
 };
 
 /*
- * Loads the certificates and binds the ports. `settings` is borrowed for the life of the server, `hooks` is copied.
- * Errors: ERROR_IO a port that cannot be bound, ERROR_INVALID an address, certificate or key that cannot be used; `error` says
- * which, and why, without the listener's secrets.
+ * Loads the certificates and binds the ports. `settings` is borrowed for the life of the server,
+ * `hooks` is copied. Errors: ERROR_IO a port that cannot be bound, ERROR_INVALID an address,
+ * certificate or key that cannot be used; `error` says which, and why, without the listener's
+ * secrets.
  */
 MUST_CHECK int http_server_new(const struct http_settings *settings,
 			       const struct http_server_hooks *hooks, struct http_server **server,
 			       char error[512]);
 
 /*
- * Starts the threads and accepts. SIGPIPE is ignored from here on in the whole process: a peer that went is an error of a write.
+ * Starts the threads and accepts. SIGPIPE is ignored from here on in the whole process: a peer that
+ * went is an error of a write.
  */
 void http_server_start(struct http_server *server);
 
 /*
- * Stops accepting, sends GOAWAY, closes connections that have sent nothing. Running requests are answered, streams go on until
- * their subscribers end. Returns at once. Thread: any.
+ * Stops accepting, sends GOAWAY, closes connections that have sent nothing. Running requests are
+ * answered, streams go on until their subscribers end. Returns at once. Thread: any.
  */
 void http_server_drain(struct http_server *server);
 
@@ -69,7 +73,8 @@ uint32_t http_server_connections(const struct http_server *server);
 size_t http_server_loop_count(const struct http_server *server);
 struct http_loop *http_server_loop(const struct http_server *server, size_t number);
 
-/* Makes the loop take a turn soon; however often it is called before that, it is one wake. Thread: any, while started. */
+/* Makes the loop take a turn soon; however often it is called before that, it is one wake. Thread:
+ * any, while started. */
 void http_loop_wake(struct http_loop *loop);
 
 /* What loop_start returned. */

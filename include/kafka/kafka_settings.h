@@ -15,13 +15,14 @@ struct kafka_property {
 struct kafka_settings {
 	struct kafka_property *properties;
 	size_t property_count;
-	uint32_t warm_ms; /* how far back ingest starts */
+	uint32_t warm_ms;        /* how far back ingest starts */
 	uint32_t replay_readers; /* consumers that replay at the same time */
 };
 
 /*
- * Asks librdkafka whether it takes the property. 0, or ERROR_INVALID with its words in `reason`. Properties that Sluice owns
- * (group.id, enable.auto.commit, isolation.level …) are refused with that reason. Thread: any.
+ * Asks librdkafka whether it takes the property. 0, or ERROR_INVALID with its words in `reason`.
+ * Properties that Sluice owns (group.id, enable.auto.commit, isolation.level …) are refused with
+ * that reason. Thread: any.
  */
 int kafka_settings_check(const char *name, const char *value, char reason[256]);
 

@@ -1,7 +1,8 @@
 /*
  * replay_reader: reads a range of the log again, for one subscriber that was away.
  *
- * One reader is one librdkafka consumer, made on first use and kept; it belongs to one thread at a time, which it blocks.
+ * One reader is one librdkafka consumer, made on first use and kept; it belongs to one thread at a
+ * time, which it blocks.
  */
 #ifndef SLUICE_KAFKA_REPLAY_READER_H
 #define SLUICE_KAFKA_REPLAY_READER_H
@@ -26,10 +27,12 @@ struct replay_range {
 };
 
 /*
- * Reads the ranges, partitions interleaved, each in order, until all are done, `record` returns false, or `budget_records` were read.
- * `progress` is called with the next offset of a partition whenever it moves (also past what is no record), and with `until` at its end.
- * 0: all ranges are done. ERROR_CANCELLED: `record` returned false (the record that it was given counts as taken). ERROR_LIMIT: the budget is
- * used up. ERROR_KAFKA: nothing came for `timeout_ms`, or Kafka refused; what was taken so far is valid.
+ * Reads the ranges, partitions interleaved, each in order, until all are done, `record` returns
+ * false, or `budget_records` were read. `progress` is called with the next offset of a partition
+ * whenever it moves (also past what is no record), and with `until` at its end. 0: all ranges are
+ * done. ERROR_CANCELLED: `record` returned false (the record that it was given counts as taken).
+ * ERROR_LIMIT: the budget is used up. ERROR_KAFKA: nothing came for `timeout_ms`, or Kafka refused;
+ * what was taken so far is valid.
  */
 struct replay_visitor {
 	bool (*record)(void *context, size_t range, const struct record *record);
@@ -40,7 +43,8 @@ MUST_CHECK int replay_reader_read(struct replay_reader *reader, const struct rep
 				  size_t count, uint64_t budget_records, uint32_t timeout_ms,
 				  const struct replay_visitor *visitor);
 
-/* The log's first and next-to-be-written offset, asked of the broker now (read_committed: the last stable offset). Blocks up to timeout_ms. */
+/* The log's first and next-to-be-written offset, asked of the broker now (read_committed: the last
+ * stable offset). Blocks up to timeout_ms. */
 MUST_CHECK int replay_reader_bounds(struct replay_reader *reader, const char *topic,
 				    int32_t partition, uint32_t timeout_ms, int64_t *low,
 				    int64_t *high);

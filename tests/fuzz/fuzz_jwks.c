@@ -5,12 +5,13 @@
 #include "auth/jwks_priv.h"
 #include "auth/jwt_priv.h"
 
-/* {"alg":"RS256"}, {"alg":"ES256"}, {"alg":"HS256"}, each with the claims {} and a signature that fits none. */
+/* {"alg":"RS256"}, {"alg":"ES256"}, {"alg":"HS256"}, each with the claims {} and a signature that
+ * fits none. */
 static const char *const tokens[] = {
-	"eyJhbGciOiJSUzI1NiJ9.e30.AAAA",
-	("eyJhbGciOiJFUzI1NiJ9.e30."
-	 "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"),
-	"eyJhbGciOiJIUzI1NiJ9.e30.AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+    "eyJhbGciOiJSUzI1NiJ9.e30.AAAA",
+    ("eyJhbGciOiJFUzI1NiJ9.e30."
+     "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"),
+    "eyJhbGciOiJIUzI1NiJ9.e30.AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
 };
 
 static void try_tokens(const struct jwks *jwks)

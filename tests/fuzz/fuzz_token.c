@@ -1,6 +1,6 @@
 /*
- * fuzz_token: arbitrary bytes as a token, as each place of a request that may carry one, and, past the signature that no fuzzer
- * finds, as claims.
+ * fuzz_token: arbitrary bytes as a token, as each place of a request that may carry one, and, past
+ * the signature that no fuzzer finds, as claims.
  */
 #include <stdint.h>
 #include <stdlib.h>
@@ -17,18 +17,18 @@ static char audience[] = "sluice";
 static char cookie[] = "session";
 
 static struct auth_issuer issuer = {
-	.audience = audience,
-	.algorithms = algorithms,
-	.algorithm_count = 2,
-	.secret = secret,
-	.secret_len = sizeof(secret) - 1,
+    .audience = audience,
+    .algorithms = algorithms,
+    .algorithm_count = 2,
+    .secret = secret,
+    .secret_len = sizeof(secret) - 1,
 };
 static struct auth_settings settings = {
-	.issuers = &issuer,
-	.issuer_count = 1,
-	.cookie = cookie,
-	.query = true,
-	.leeway_ms = 1000,
+    .issuers = &issuer,
+    .issuer_count = 1,
+    .cookie = cookie,
+    .query = true,
+    .leeway_ms = 1000,
 };
 
 static void ignore_change(void *context)

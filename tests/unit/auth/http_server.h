@@ -1,6 +1,6 @@
 /*
- * http_server: a small HTTP(S) server in a thread of the test: one connection at a time, one response a connection, and that one as
- * bad as the test wants it.
+ * http_server: a small HTTP(S) server in a thread of the test: one connection at a time, one
+ * response a connection, and that one as bad as the test wants it.
  */
 #ifndef SLUICE_TESTS_UNIT_AUTH_HTTP_SERVER_H
 #define SLUICE_TESTS_UNIT_AUTH_HTTP_SERVER_H
@@ -44,13 +44,14 @@ static inline void http_server_set_raw(struct http_server *server, const char *b
 	pthread_mutex_unlock(&server->lock);
 }
 
-/* A response with this status line's end ("200 OK"), further header lines (each ending in CRLF) and body. */
+/* A response with this status line's end ("200 OK"), further header lines (each ending in CRLF) and
+ * body. */
 static inline void http_server_set(struct http_server *server, const char *status,
 				   const char *headers, const char *body)
 {
 	char *text;
-	int len = asprintf(&text, "HTTP/1.1 %s\r\nConnection: close\r\n%s\r\n%s", status, headers,
-			   body);
+	int len =
+	    asprintf(&text, "HTTP/1.1 %s\r\nConnection: close\r\n%s\r\n%s", status, headers, body);
 	assert(len > 0);
 	http_server_set_raw(server, text, (size_t)len);
 	free(text);
@@ -93,7 +94,7 @@ static inline bool http_server_read_request(SSL *tls, int socket)
 	size_t len = 0;
 	while (len < sizeof(request) - 1) {
 		ssize_t got =
-			http_server_read(tls, socket, request + len, sizeof(request) - 1 - len);
+		    http_server_read(tls, socket, request + len, sizeof(request) - 1 - len);
 		if (got <= 0)
 			return false;
 		len += (size_t)got;

@@ -1,5 +1,6 @@
 /*
- * signer: keys and tokens made by OpenSSL alone, so that the tests do not ask libcjose whether libcjose is right.
+ * signer: keys and tokens made by OpenSSL alone, so that the tests do not ask libcjose whether
+ * libcjose is right.
  */
 #ifndef SLUICE_TESTS_UNIT_AUTH_SIGNER_H
 #define SLUICE_TESTS_UNIT_AUTH_SIGNER_H
@@ -17,7 +18,7 @@
 #include <string.h>
 
 struct signer {
-	EVP_PKEY *pair; /* NULL: the secret is the key */
+	EVP_PKEY *pair;          /* NULL: the secret is the key */
 	size_t coordinate_bytes; /* EC */
 	const char *curve;
 	char secret[64];
@@ -32,9 +33,8 @@ static inline struct signer signer_new_rsa(unsigned bits)
 
 static inline struct signer signer_new_ec(const char *curve, size_t coordinate_bytes)
 {
-	struct signer signer = {.pair = EVP_EC_gen(curve),
-				.coordinate_bytes = coordinate_bytes,
-				.curve = curve};
+	struct signer signer = {
+	    .pair = EVP_EC_gen(curve), .coordinate_bytes = coordinate_bytes, .curve = curve};
 	assert(signer.pair);
 	return signer;
 }
@@ -157,7 +157,8 @@ static inline size_t signer_digest_sign(const struct signer *signer, const char 
 	return algorithm[0] == 'E' ? signer_flatten(signer, out, len) : len;
 }
 
-/* Signs header and claims as they are, whatever they say. `algorithm` is what is done. Owned by the caller. */
+/* Signs header and claims as they are, whatever they say. `algorithm` is what is done. Owned by the
+ * caller. */
 static inline char *signer_sign(const struct signer *signer, const char *algorithm,
 				const char *header, const char *claims)
 {

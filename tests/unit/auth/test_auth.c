@@ -14,7 +14,7 @@
 #include "base/log.h"
 #include "unit/auth/signer.h"
 
-#define ISSUER "https://issuer.example"
+#define ISSUER   "https://issuer.example"
 #define LEEWAY_S 60
 
 static struct signer secret;
@@ -41,13 +41,13 @@ static void ignore_change(void *context)
 static struct auth_issuer whole_issuer(void)
 {
 	return (struct auth_issuer){
-		.issuer = issuer_name,
-		.audience = audience,
-		.algorithms = all_algorithms,
-		.algorithm_count = 12,
-		.secret = secret.secret,
-		.secret_len = sizeof(secret.secret),
-		.jwks_file = jwks_path,
+	    .issuer = issuer_name,
+	    .audience = audience,
+	    .algorithms = all_algorithms,
+	    .algorithm_count = 12,
+	    .secret = secret.secret,
+	    .secret_len = sizeof(secret.secret),
+	    .jwks_file = jwks_path,
 	};
 }
 
@@ -56,16 +56,18 @@ static struct auth *open_auth(struct auth_settings *settings, struct auth_issuer
 {
 	struct auth *auth = NULL;
 	*settings = (struct auth_settings){
-		.issuers = issuers, .issuer_count = count, .leeway_ms = LEEWAY_S * 1000};
+	    .issuers = issuers, .issuer_count = count, .leeway_ms = LEEWAY_S * 1000};
 	assert_int_equal(auth_new(settings, ignore_change, NULL, &auth), 0);
 	return auth;
 }
 
-/* Claims that hold, for an hour, and `more`: members that begin with a comma. Owned by the caller. */
+/* Claims that hold, for an hour, and `more`: members that begin with a comma. Owned by the caller.
+ */
 static char *good_claims(const char *more)
 {
 	char *text;
-	if (asprintf(&text, "{\"iss\":\"" ISSUER "\",\"aud\":\"sluice\",\"sub\":\"u\",\"exp\":%lld%s}",
+	if (asprintf(&text,
+		     "{\"iss\":\"" ISSUER "\",\"aud\":\"sluice\",\"sub\":\"u\",\"exp\":%lld%s}",
 		     (long long)(clock_unix_ms() / 1000 + 3600), more) < 0)
 		abort();
 	return text;
@@ -122,10 +124,10 @@ static const struct {
 	const struct signer *signer;
 	const char *kid;
 } good_pairs[] = {
-	{"HS256", &secret, NULL}, {"HS384", &secret, NULL}, {"HS512", &secret, NULL},
-	{"RS256", &rsa, "rsa"}, {"RS384", &rsa, "rsa"}, {"RS512", &rsa, "rsa"},
-	{"PS256", &rsa, "rsa"}, {"PS384", &rsa, "rsa"}, {"PS512", &rsa, "rsa"},
-	{"ES256", &p256, "p256"}, {"ES384", &p384, "p384"}, {"ES512", &p521, "p521"},
+    {"HS256", &secret, NULL}, {"HS384", &secret, NULL}, {"HS512", &secret, NULL},
+    {"RS256", &rsa, "rsa"},   {"RS384", &rsa, "rsa"},   {"RS512", &rsa, "rsa"},
+    {"PS256", &rsa, "rsa"},   {"PS384", &rsa, "rsa"},   {"PS512", &rsa, "rsa"},
+    {"ES256", &p256, "p256"}, {"ES384", &p384, "p384"}, {"ES512", &p521, "p521"},
 };
 
 /* Every algorithm verifies, with the key named by `kid` and without. */
@@ -146,7 +148,8 @@ static void test_auth_each_algorithm_with_its_key_is_accepted(void **state)
 	auth_free(auth);
 }
 
-/* An algorithm that the issuer doesn't list is refused, though the key and the signature are right. */
+/* An algorithm that the issuer doesn't list is refused, though the key and the signature are right.
+ */
 static void test_auth_algorithm_that_is_not_listed_is_refused(void **state)
 {
 	struct auth_settings settings;
@@ -257,31 +260,31 @@ static void test_auth_hostile_headers_are_refused(void **state)
 		const char *header;
 		const char *reason;
 	} rows[] = {
-		{"{\"alg\":\"none\"}", algorithm_reason},
-		{"{\"alg\":\"NONE\"}", algorithm_reason},
-		{"{\"alg\":\"hs256\"}", algorithm_reason},
-		{"{\"alg\":\"HS256 \"}", algorithm_reason},
-		{"{\"alg\":\"EdDSA\"}", algorithm_reason},
-		{"{\"alg\":\"ES256K\"}", algorithm_reason},
-		{"{\"alg\":\"\"}", algorithm_reason},
-		{"{\"alg\":null}", algorithm_reason},
-		{"{\"alg\":[\"HS256\"]}", algorithm_reason},
-		{"{}", algorithm_reason},
-		{"{\"alg\":\"RS256\"}", signature_reason},
-		{"{\"alg\":\"ES256\"}", signature_reason},
-		{"{\"alg\":\"HS384\"}", signature_reason},
-		{"{\"alg\":\"HS256\",\"crit\":[\"exp\"]}", crit_reason},
-		{"{\"alg\":\"HS256\",\"crit\":null}", crit_reason},
-		{"{\"alg\":\"HS256\",\"b64\":false,\"crit\":[\"b64\"]}", crit_reason},
-		{"{\"alg\":\"HS256\",\"kid\":7}", "the token's kid is not a string"},
-		{"{\"alg\":\"none\",\"alg\":\"HS256\"}", header_reason},
-		{"[\"alg\",\"HS256\"]", header_reason},
-		{"\"HS256\"", header_reason},
-		{"{\"alg\":\"HS256\"", header_reason},
-		{"{\"alg\":\"HS256\"} x", header_reason},
-		{"{\"alg\":\"HS256\\u0000\"}", header_reason},
-		{"{\"alg\":\"HS256\xff\"}", header_reason},
-		{" ", header_reason},
+	    {"{\"alg\":\"none\"}", algorithm_reason},
+	    {"{\"alg\":\"NONE\"}", algorithm_reason},
+	    {"{\"alg\":\"hs256\"}", algorithm_reason},
+	    {"{\"alg\":\"HS256 \"}", algorithm_reason},
+	    {"{\"alg\":\"EdDSA\"}", algorithm_reason},
+	    {"{\"alg\":\"ES256K\"}", algorithm_reason},
+	    {"{\"alg\":\"\"}", algorithm_reason},
+	    {"{\"alg\":null}", algorithm_reason},
+	    {"{\"alg\":[\"HS256\"]}", algorithm_reason},
+	    {"{}", algorithm_reason},
+	    {"{\"alg\":\"RS256\"}", signature_reason},
+	    {"{\"alg\":\"ES256\"}", signature_reason},
+	    {"{\"alg\":\"HS384\"}", signature_reason},
+	    {"{\"alg\":\"HS256\",\"crit\":[\"exp\"]}", crit_reason},
+	    {"{\"alg\":\"HS256\",\"crit\":null}", crit_reason},
+	    {"{\"alg\":\"HS256\",\"b64\":false,\"crit\":[\"b64\"]}", crit_reason},
+	    {"{\"alg\":\"HS256\",\"kid\":7}", "the token's kid is not a string"},
+	    {"{\"alg\":\"none\",\"alg\":\"HS256\"}", header_reason},
+	    {"[\"alg\",\"HS256\"]", header_reason},
+	    {"\"HS256\"", header_reason},
+	    {"{\"alg\":\"HS256\"", header_reason},
+	    {"{\"alg\":\"HS256\"} x", header_reason},
+	    {"{\"alg\":\"HS256\\u0000\"}", header_reason},
+	    {"{\"alg\":\"HS256\xff\"}", header_reason},
+	    {" ", header_reason},
 	};
 	struct auth_settings settings;
 	struct auth_issuer issuer = whole_issuer();
@@ -313,6 +316,22 @@ static void test_auth_key_inside_the_token_is_not_trusted(void **state)
 	auth_free(auth);
 }
 
+/* A right signature by a key that the algorithm is not for: another curve (RFC 7518, 3.4). */
+static void test_auth_algorithm_with_another_curve_is_refused(void **state)
+{
+	struct auth_settings settings;
+	struct auth_issuer issuer = whole_issuer();
+	struct auth *auth = open_auth(&settings, &issuer, 1);
+	char *claims = good_claims("");
+	(void)state;
+	assert_refused(auth, signer_token(&p256, "ES384", "p256", claims), ERROR_INVALID,
+		       signature_reason);
+	assert_refused(auth, signer_token(&p521, "ES256", "p521", claims), ERROR_INVALID,
+		       signature_reason);
+	free(claims);
+	auth_free(auth);
+}
+
 /* `kid` picks the key: the wrong one is not replaced by the right one. */
 static void test_auth_kid_of_another_key_is_refused(void **state)
 {
@@ -336,36 +355,36 @@ static void test_auth_malformed_tokens_are_refused(void **state)
 		struct slice token;
 		const char *reason;
 	} rows[] = {
-		{SLICE_LIT(""), parts_reason},
-		{SLICE_LIT("."), parts_reason},
-		{SLICE_LIT(".."), parts_reason},
-		{SLICE_LIT("..."), parts_reason},
-		{SLICE_LIT("e30"), parts_reason},
-		{SLICE_LIT("e30.e30"), parts_reason},
-		{SLICE_LIT(".e30.e30"), parts_reason},
-		{SLICE_LIT("e30..e30"), parts_reason},
-		{SLICE_LIT("e30.e30.e30.e30"), parts_reason},
-		{SLICE_LIT("e30.e30.e30.e30.e30"), parts_reason},
-		{SLICE_LIT("A=aaaa.e30.e30"), parts_reason},
-		{SLICE_LIT("e30=.e30.e30"), parts_reason},
-		{SLICE_LIT("e30.e30.e30\0"), parts_reason},
-		{SLICE_LIT("\0"), parts_reason},
-		{SLICE_LIT("e30.e30.e30\n"), parts_reason},
-		{SLICE_LIT("e30\r\n.e30.e30"), parts_reason},
-		{SLICE_LIT(" e30.e30.e30"), parts_reason},
-		{SLICE_LIT("e3+.e3/.e30"), parts_reason},
-		{SLICE_LIT("\xc3\xa4.e30.e30"), parts_reason},
-		{SLICE_LIT("e30.e30.\xff\xfe"), parts_reason},
-		{SLICE_LIT("eyJhbGciOiJIUzI1NiJ9!.e30.e30"), parts_reason},
-		{SLICE_LIT("{\"alg\":\"none\"}.{}."), parts_reason},
-		{SLICE_LIT("a.e30.e30"), header_reason},
-		{SLICE_LIT("aaaaa.e30.e30"), header_reason},
-		{SLICE_LIT("e30.e30.e30"), algorithm_reason},
-		{SLICE_LIT("eyJhbGciOiJub25lIn0.e30."), algorithm_reason},
-		{SLICE_LIT("eyJhbGciOiJIUzI1NiJ9.a.e30"), claims_reason},
-		{SLICE_LIT("eyJhbGciOiJIUzI1NiJ9.W10.e30"), claims_reason},
-		{SLICE_LIT("eyJhbGciOiJIUzI1NiJ9.e30.aaaaa"), "the token's signature is not base64url"},
-		{SLICE_LIT("eyJhbGciOiJIUzI1NiJ9.e30."), "the token's issuer is not accepted"},
+	    {SLICE_LIT(""), parts_reason},
+	    {SLICE_LIT("."), parts_reason},
+	    {SLICE_LIT(".."), parts_reason},
+	    {SLICE_LIT("..."), parts_reason},
+	    {SLICE_LIT("e30"), parts_reason},
+	    {SLICE_LIT("e30.e30"), parts_reason},
+	    {SLICE_LIT(".e30.e30"), parts_reason},
+	    {SLICE_LIT("e30..e30"), parts_reason},
+	    {SLICE_LIT("e30.e30.e30.e30"), parts_reason},
+	    {SLICE_LIT("e30.e30.e30.e30.e30"), parts_reason},
+	    {SLICE_LIT("A=aaaa.e30.e30"), parts_reason},
+	    {SLICE_LIT("e30=.e30.e30"), parts_reason},
+	    {SLICE_LIT("e30.e30.e30\0"), parts_reason},
+	    {SLICE_LIT("\0"), parts_reason},
+	    {SLICE_LIT("e30.e30.e30\n"), parts_reason},
+	    {SLICE_LIT("e30\r\n.e30.e30"), parts_reason},
+	    {SLICE_LIT(" e30.e30.e30"), parts_reason},
+	    {SLICE_LIT("e3+.e3/.e30"), parts_reason},
+	    {SLICE_LIT("\xc3\xa4.e30.e30"), parts_reason},
+	    {SLICE_LIT("e30.e30.\xff\xfe"), parts_reason},
+	    {SLICE_LIT("eyJhbGciOiJIUzI1NiJ9!.e30.e30"), parts_reason},
+	    {SLICE_LIT("{\"alg\":\"none\"}.{}."), parts_reason},
+	    {SLICE_LIT("a.e30.e30"), header_reason},
+	    {SLICE_LIT("aaaaa.e30.e30"), header_reason},
+	    {SLICE_LIT("e30.e30.e30"), algorithm_reason},
+	    {SLICE_LIT("eyJhbGciOiJub25lIn0.e30."), algorithm_reason},
+	    {SLICE_LIT("eyJhbGciOiJIUzI1NiJ9.a.e30"), claims_reason},
+	    {SLICE_LIT("eyJhbGciOiJIUzI1NiJ9.W10.e30"), claims_reason},
+	    {SLICE_LIT("eyJhbGciOiJIUzI1NiJ9.e30.aaaaa"), "the token's signature is not base64url"},
+	    {SLICE_LIT("eyJhbGciOiJIUzI1NiJ9.e30."), "the token's issuer is not accepted"},
 	};
 	struct auth_settings settings;
 	struct auth_issuer issuer = whole_issuer();
@@ -415,43 +434,43 @@ static void test_auth_claims_rows_are_judged(void **state)
 		int code;
 		const char *reason;
 	} rows[] = {
-		{"{\"iss\":\"" ISSUER "\",\"aud\":\"sluice\"}", 0, NULL},
-		{"{\"iss\":\"" ISSUER "\",\"aud\":[\"a\",\"sluice\"]}", 0, NULL},
-		{"{\"iss\":\"" ISSUER "\",\"aud\":[7,null,\"sluice\"]}", 0, NULL},
-		{"{\"iss\":\"" ISSUER "\",\"aud\":\"sluice\",\"exp\":9e300}", 0, NULL},
-		{"{\"iss\":\"" ISSUER "\",\"aud\":\"sluice\",\"exp\":9223372036854775807}", 0, NULL},
-		{"{\"iss\":\"" ISSUER "\",\"aud\":\"sluice\",\"exp\":%lld.5}", 0, NULL},
-		{"{\"iss\":\"" ISSUER "\",\"aud\":\"sluice\",\"nbf\":%lld}", 0, NULL},
-		{"{\"iss\":\"" ISSUER "\",\"aud\":\"sluice\",\"nbf\":-9e300}", 0, NULL},
-		{"{\"iss\":\"" ISSUER "\",\"aud\":\"Sluice\"}", ERROR_INVALID, audience_reason},
-		{"{\"iss\":\"" ISSUER "\",\"aud\":\"\"}", ERROR_INVALID, audience_reason},
-		{"{\"iss\":\"" ISSUER "\",\"aud\":[]}", ERROR_INVALID, audience_reason},
-		{"{\"iss\":\"" ISSUER "\",\"aud\":{\"x\":\"sluice\"}}", ERROR_INVALID, audience_reason},
-		{"{\"iss\":\"" ISSUER "\",\"aud\":[[\"sluice\"]]}", ERROR_INVALID, audience_reason},
-		{"{\"iss\":\"" ISSUER "\"}", ERROR_INVALID, audience_reason},
-		{"{\"aud\":\"sluice\"}", ERROR_INVALID, issuer_reason},
-		{"{\"iss\":\"" ISSUER "/\",\"aud\":\"sluice\"}", ERROR_INVALID, issuer_reason},
-		{"{\"iss\":[\"" ISSUER "\"],\"aud\":\"sluice\"}", ERROR_INVALID, issuer_reason},
-		{"{\"iss\":\"" ISSUER "\",\"aud\":\"sluice\",\"exp\":0}", ERROR_EXPIRED,
-		 "the token has expired"},
-		{"{\"iss\":\"" ISSUER "\",\"aud\":\"sluice\",\"exp\":-9e300}", ERROR_EXPIRED,
-		 "the token has expired"},
-		{"{\"iss\":\"" ISSUER "\",\"aud\":\"sluice\",\"exp\":\"%lld\"}", ERROR_INVALID,
-		 number_reason},
-		{"{\"iss\":\"" ISSUER "\",\"aud\":\"sluice\",\"exp\":null}", ERROR_INVALID,
-		 number_reason},
-		{"{\"iss\":\"" ISSUER "\",\"aud\":\"sluice\",\"nbf\":true}", ERROR_INVALID,
-		 number_reason},
-		{"{\"iss\":\"" ISSUER "\",\"aud\":\"sluice\",\"nbf\":9e300}", ERROR_INVALID,
-		 "the token is not valid yet"},
-		{"{\"iss\":\"x\",\"iss\":\"" ISSUER "\",\"aud\":\"sluice\"}", ERROR_INVALID,
-		 claims_reason},
-		{"{\"iss\":\"" ISSUER "\\u0000\",\"aud\":\"sluice\"}", ERROR_INVALID, claims_reason},
-		{"{\"iss\":\"" ISSUER "\",\"aud\":\"sluice\",\"x\":\"\xff\"}", ERROR_INVALID,
-		 claims_reason},
-		{"[]", ERROR_INVALID, claims_reason},
-		{"null", ERROR_INVALID, claims_reason},
-		{"x", ERROR_INVALID, claims_reason},
+	    {"{\"iss\":\"" ISSUER "\",\"aud\":\"sluice\"}", 0, NULL},
+	    {"{\"iss\":\"" ISSUER "\",\"aud\":[\"a\",\"sluice\"]}", 0, NULL},
+	    {"{\"iss\":\"" ISSUER "\",\"aud\":[7,null,\"sluice\"]}", 0, NULL},
+	    {"{\"iss\":\"" ISSUER "\",\"aud\":\"sluice\",\"exp\":9e300}", 0, NULL},
+	    {"{\"iss\":\"" ISSUER "\",\"aud\":\"sluice\",\"exp\":9223372036854775807}", 0, NULL},
+	    {"{\"iss\":\"" ISSUER "\",\"aud\":\"sluice\",\"exp\":%lld.5}", 0, NULL},
+	    {"{\"iss\":\"" ISSUER "\",\"aud\":\"sluice\",\"nbf\":%lld}", 0, NULL},
+	    {"{\"iss\":\"" ISSUER "\",\"aud\":\"sluice\",\"nbf\":-9e300}", 0, NULL},
+	    {"{\"iss\":\"" ISSUER "\",\"aud\":\"Sluice\"}", ERROR_INVALID, audience_reason},
+	    {"{\"iss\":\"" ISSUER "\",\"aud\":\"\"}", ERROR_INVALID, audience_reason},
+	    {"{\"iss\":\"" ISSUER "\",\"aud\":[]}", ERROR_INVALID, audience_reason},
+	    {"{\"iss\":\"" ISSUER "\",\"aud\":{\"x\":\"sluice\"}}", ERROR_INVALID, audience_reason},
+	    {"{\"iss\":\"" ISSUER "\",\"aud\":[[\"sluice\"]]}", ERROR_INVALID, audience_reason},
+	    {"{\"iss\":\"" ISSUER "\"}", ERROR_INVALID, audience_reason},
+	    {"{\"aud\":\"sluice\"}", ERROR_INVALID, issuer_reason},
+	    {"{\"iss\":\"" ISSUER "/\",\"aud\":\"sluice\"}", ERROR_INVALID, issuer_reason},
+	    {"{\"iss\":[\"" ISSUER "\"],\"aud\":\"sluice\"}", ERROR_INVALID, issuer_reason},
+	    {"{\"iss\":\"" ISSUER "\",\"aud\":\"sluice\",\"exp\":0}", ERROR_EXPIRED,
+	     "the token has expired"},
+	    {"{\"iss\":\"" ISSUER "\",\"aud\":\"sluice\",\"exp\":-9e300}", ERROR_EXPIRED,
+	     "the token has expired"},
+	    {"{\"iss\":\"" ISSUER "\",\"aud\":\"sluice\",\"exp\":\"%lld\"}", ERROR_INVALID,
+	     number_reason},
+	    {"{\"iss\":\"" ISSUER "\",\"aud\":\"sluice\",\"exp\":null}", ERROR_INVALID,
+	     number_reason},
+	    {"{\"iss\":\"" ISSUER "\",\"aud\":\"sluice\",\"nbf\":true}", ERROR_INVALID,
+	     number_reason},
+	    {"{\"iss\":\"" ISSUER "\",\"aud\":\"sluice\",\"nbf\":9e300}", ERROR_INVALID,
+	     "the token is not valid yet"},
+	    {"{\"iss\":\"x\",\"iss\":\"" ISSUER "\",\"aud\":\"sluice\"}", ERROR_INVALID,
+	     claims_reason},
+	    {"{\"iss\":\"" ISSUER "\\u0000\",\"aud\":\"sluice\"}", ERROR_INVALID, claims_reason},
+	    {"{\"iss\":\"" ISSUER "\",\"aud\":\"sluice\",\"x\":\"\xff\"}", ERROR_INVALID,
+	     claims_reason},
+	    {"[]", ERROR_INVALID, claims_reason},
+	    {"null", ERROR_INVALID, claims_reason},
+	    {"x", ERROR_INVALID, claims_reason},
 	};
 	struct auth_settings settings;
 	struct auth_issuer issuer = whole_issuer();
@@ -482,15 +501,15 @@ static void test_auth_leeway_moves_exp_and_nbf(void **state)
 		int code;
 		int64_t expires_unix_ms;
 	} rows[] = {
-		{"{\"exp\":1000}", 0, 1060000},
-		{"{\"exp\":940.001}", 0, 1000001},
-		{"{\"exp\":940}", ERROR_EXPIRED, 0},
-		{"{\"exp\":1}", ERROR_EXPIRED, 0},
-		{"{\"nbf\":1060}", 0, INT64_MAX},
-		{"{\"nbf\":1060.002}", ERROR_INVALID, 0},
-		{"{\"exp\":1e30}", 0, INT64_MAX},
-		{"{\"exp\":9223372036854775}", 0, INT64_MAX},
-		{"{}", 0, INT64_MAX},
+	    {"{\"exp\":1000}", 0, 1060000},
+	    {"{\"exp\":940.001}", 0, 1000001},
+	    {"{\"exp\":940}", ERROR_EXPIRED, 0},
+	    {"{\"exp\":1}", ERROR_EXPIRED, 0},
+	    {"{\"nbf\":1060}", 0, INT64_MAX},
+	    {"{\"nbf\":1060.002}", ERROR_INVALID, 0},
+	    {"{\"exp\":1e30}", 0, INT64_MAX},
+	    {"{\"exp\":9223372036854775}", 0, INT64_MAX},
+	    {"{}", 0, INT64_MAX},
 	};
 	struct auth_issuer issuer = {.issuer = NULL};
 	(void)state;
@@ -555,12 +574,13 @@ static void test_auth_several_issuers_take_their_own_tokens(void **state)
 	assert_accepted(auth, signer_token(&secret, "HS256", NULL, second));
 	assert_refused(auth, signer_token(&rsa, "RS256", "rsa", second), ERROR_INVALID,
 		       algorithm_reason);
-	assert_refused(auth, signer_token(&rsa, "RS256", "rsa",
-					  "{\"iss\":\"" ISSUER "\",\"aud\":\"third\"}"),
-		       ERROR_INVALID, "the token is for another audience");
-	assert_refused(auth, signer_token(&other_rsa, "RS256", "rsa",
-					  "{\"iss\":\"" ISSUER "\",\"aud\":\"sluice\"}"),
-		       ERROR_INVALID, signature_reason);
+	assert_refused(
+	    auth, signer_token(&rsa, "RS256", "rsa", "{\"iss\":\"" ISSUER "\",\"aud\":\"third\"}"),
+	    ERROR_INVALID, "the token is for another audience");
+	assert_refused(
+	    auth,
+	    signer_token(&other_rsa, "RS256", "rsa", "{\"iss\":\"" ISSUER "\",\"aud\":\"sluice\"}"),
+	    ERROR_INVALID, signature_reason);
 	auth_free(auth);
 }
 
@@ -613,7 +633,7 @@ static void test_auth_unusable_issuers_are_errors(void **state)
 	rows[count++].algorithms = lower_list;
 	rows[count - 1].algorithm_count = 1;
 	rows[count++].secret_len = 63; /* HS512 wants 64 */
-	rows[count++].jwks_url = url; /* and a file */
+	rows[count++].jwks_url = url;  /* and a file */
 	rows[count++].jwks_file = missing;
 	rows[count++].jwks_file = empty;
 	rows[count].jwks_url = url;
@@ -630,7 +650,8 @@ static void test_auth_unusable_issuers_are_errors(void **state)
 	}
 }
 
-/* The examples of RFC 7515, appendix A: what others signed verifies too, and has expired long ago. */
+/* The examples of RFC 7515, appendix A: what others signed verifies too, and has expired long ago.
+ */
 static void test_auth_examples_of_rfc7515_verify(void **state)
 {
 #define PAYLOAD                                                                                    \
@@ -640,26 +661,34 @@ static void test_auth_examples_of_rfc7515_verify(void **state)
 		const char *key;
 		const char *token;
 	} rows[] = {
-		{"{\"keys\":[{\"kty\":\"oct\",\"k\":\"AyM1SysPpbyDfgZld3umj1qzKObwVMkoqQ-EstJQLr_T-1qS0g"
-		 "ZH75aKtMN3Yj0iPS4hcgUuTwjAzZr1Z9CAow\"}]}",
-		 "eyJ0eXAiOiJKV1QiLA0KICJhbGciOiJIUzI1NiJ9." PAYLOAD
-		 ".dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"},
-		{"{\"keys\":[{\"kty\":\"RSA\",\"e\":\"AQAB\",\"n\":\"ofgWCuLjybRlzo0tZWJjNiuSfb4p4fAkd_wW"
-		 "JcyQoTbji9k0l8W26mPddxHmfHQp-Vaw-4qPCJrcS2mJPMEzP1Pt0Bm4d4QlL-yRT-SFd2lZS-pCgNMsD1W_Yp"
-		 "RPEwOWvG6b32690r2jZ47soMZo9wGzjb_7OMg0LOL-bSf63kpaSHSXndS5z5rexMdbBYUsLA9e-KXBdQOS-UTo"
-		 "7WTBEMa2R2CapHg665xsmtdVMTBQY4uDZlxvb3qCo5ZwKh9kG4LT6_I5IhlJH7aGhyxXFvUK-DWNmoudF8NAco"
-		 "9_h9iaGNj8q2ethFkMLs91kzk2PAcDTW9gb54h4FRWyuXpoQ\"}]}",
-		 "eyJhbGciOiJSUzI1NiJ9." PAYLOAD
-		 ".cC4hiUPoj9Eetdgtv3hF80EGrhuB__dzERat0XF9g2VtQgr9PJbu3XOiZj5RZmh7AAuHIm4Bh-0Qc_lF5YKt"
-		 "_O8W2Fp5jujGbds9uJdbF9CUAr7t1dnZcAcQjbKBYNX4BAynRFdiuB--f_nZLgrnbyTyWzO75vRK5h6xBArLIA"
-		 "RNPvkSjtQBMHlb1L07Qe7K0GarZRmB_eSN9383LcOLn6_dO--xi12jzDwusC-eOkHWEsqtFZESc6BfI7noOPqv"
-		 "hJ1phCnvWh6IeYI2w9QOYEUipUTI8np6LbgGY9Fs98rqVt5AXLIhWkWywlVmtVrBp0igcN_IoypGlUPQGe77R"
-		 "w"},
-		{"{\"keys\":[{\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9"
-		 "uPHvRVEU\",\"y\":\"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0\"}]}",
-		 "eyJhbGciOiJFUzI1NiJ9." PAYLOAD
-		 ".DtEhU3ljbEg8L38VWAfUAqOyKAM6-Xx-F4GawxaepmXFCgfTjDxw5djxLa8ISlSApmWQxfKTUJqPP3-Kg6NU"
-		 "1Q"},
+	    {"{\"keys\":[{\"kty\":\"oct\",\"k\":\"AyM1SysPpbyDfgZld3umj1qzKObwVMkoqQ-EstJQLr_T-"
+	     "1qS0g"
+	     "ZH75aKtMN3Yj0iPS4hcgUuTwjAzZr1Z9CAow\"}]}",
+	     "eyJ0eXAiOiJKV1QiLA0KICJhbGciOiJIUzI1NiJ9." PAYLOAD
+	     ".dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"},
+	    {"{\"keys\":[{\"kty\":\"RSA\",\"e\":\"AQAB\",\"n\":\"ofgWCuLjybRlzo0tZWJjNiuSfb4p4fAkd_"
+	     "wW"
+	     "JcyQoTbji9k0l8W26mPddxHmfHQp-Vaw-4qPCJrcS2mJPMEzP1Pt0Bm4d4QlL-yRT-SFd2lZS-pCgNMsD1W_"
+	     "Yp"
+	     "RPEwOWvG6b32690r2jZ47soMZo9wGzjb_7OMg0LOL-bSf63kpaSHSXndS5z5rexMdbBYUsLA9e-KXBdQOS-"
+	     "UTo"
+	     "7WTBEMa2R2CapHg665xsmtdVMTBQY4uDZlxvb3qCo5ZwKh9kG4LT6_I5IhlJH7aGhyxXFvUK-"
+	     "DWNmoudF8NAco"
+	     "9_h9iaGNj8q2ethFkMLs91kzk2PAcDTW9gb54h4FRWyuXpoQ\"}]}",
+	     "eyJhbGciOiJSUzI1NiJ9." PAYLOAD
+	     ".cC4hiUPoj9Eetdgtv3hF80EGrhuB__dzERat0XF9g2VtQgr9PJbu3XOiZj5RZmh7AAuHIm4Bh-0Qc_lF5YKt"
+	     "_O8W2Fp5jujGbds9uJdbF9CUAr7t1dnZcAcQjbKBYNX4BAynRFdiuB--f_"
+	     "nZLgrnbyTyWzO75vRK5h6xBArLIA"
+	     "RNPvkSjtQBMHlb1L07Qe7K0GarZRmB_eSN9383LcOLn6_dO--xi12jzDwusC-"
+	     "eOkHWEsqtFZESc6BfI7noOPqv"
+	     "hJ1phCnvWh6IeYI2w9QOYEUipUTI8np6LbgGY9Fs98rqVt5AXLIhWkWywlVmtVrBp0igcN_IoypGlUPQGe77R"
+	     "w"},
+	    {"{\"keys\":[{\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":"
+	     "\"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9"
+	     "uPHvRVEU\",\"y\":\"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0\"}]}",
+	     "eyJhbGciOiJFUzI1NiJ9." PAYLOAD
+	     ".DtEhU3ljbEg8L38VWAfUAqOyKAM6-Xx-F4GawxaepmXFCgfTjDxw5djxLa8ISlSApmWQxfKTUJqPP3-Kg6NU"
+	     "1Q"},
 	};
 	struct auth_issuer issuer = {.issuer = NULL};
 	(void)state;
@@ -671,9 +700,9 @@ static void test_auth_examples_of_rfc7515_verify(void **state)
 		assert_int_equal(jwks_parse(slice_of(rows[i].key), &jwks, &reason), 0);
 		assert_int_equal(jwt_parse(slice_of(rows[i].token), &jwt, &reason), 0);
 		assert_int_equal(jwt_verify(&jwt, jwks), 0);
-		assert_int_equal(jwt_check_claims(&jwt, &issuer, clock_unix_ms(), 0,
-						  &expires_unix_ms, &reason),
-				 ERROR_EXPIRED);
+		assert_int_equal(
+		    jwt_check_claims(&jwt, &issuer, clock_unix_ms(), 0, &expires_unix_ms, &reason),
+		    ERROR_EXPIRED);
 		jwt_fini(&jwt);
 		jwks_unref(jwks);
 	}
@@ -713,24 +742,25 @@ static int free_keys(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_auth_each_algorithm_with_its_key_is_accepted),
-		cmocka_unit_test(test_auth_algorithm_that_is_not_listed_is_refused),
-		cmocka_unit_test(test_auth_token_with_one_changed_character_is_refused),
-		cmocka_unit_test(test_auth_truncated_token_is_refused),
-		cmocka_unit_test(test_auth_hmac_with_a_public_key_is_refused),
-		cmocka_unit_test(test_auth_hostile_headers_are_refused),
-		cmocka_unit_test(test_auth_key_inside_the_token_is_not_trusted),
-		cmocka_unit_test(test_auth_kid_of_another_key_is_refused),
-		cmocka_unit_test(test_auth_malformed_tokens_are_refused),
-		cmocka_unit_test(test_auth_overlong_token_is_refused),
-		cmocka_unit_test(test_auth_claims_rows_are_judged),
-		cmocka_unit_test(test_auth_leeway_moves_exp_and_nbf),
-		cmocka_unit_test(test_auth_identity_holds_claims_and_expiry),
-		cmocka_unit_test(test_auth_several_issuers_take_their_own_tokens),
-		cmocka_unit_test(test_auth_issuer_without_name_takes_any_iss),
-		cmocka_unit_test(test_auth_without_issuers_refuses_all),
-		cmocka_unit_test(test_auth_unusable_issuers_are_errors),
-		cmocka_unit_test(test_auth_examples_of_rfc7515_verify),
+	    cmocka_unit_test(test_auth_each_algorithm_with_its_key_is_accepted),
+	    cmocka_unit_test(test_auth_algorithm_that_is_not_listed_is_refused),
+	    cmocka_unit_test(test_auth_token_with_one_changed_character_is_refused),
+	    cmocka_unit_test(test_auth_truncated_token_is_refused),
+	    cmocka_unit_test(test_auth_hmac_with_a_public_key_is_refused),
+	    cmocka_unit_test(test_auth_hostile_headers_are_refused),
+	    cmocka_unit_test(test_auth_key_inside_the_token_is_not_trusted),
+	    cmocka_unit_test(test_auth_algorithm_with_another_curve_is_refused),
+	    cmocka_unit_test(test_auth_kid_of_another_key_is_refused),
+	    cmocka_unit_test(test_auth_malformed_tokens_are_refused),
+	    cmocka_unit_test(test_auth_overlong_token_is_refused),
+	    cmocka_unit_test(test_auth_claims_rows_are_judged),
+	    cmocka_unit_test(test_auth_leeway_moves_exp_and_nbf),
+	    cmocka_unit_test(test_auth_identity_holds_claims_and_expiry),
+	    cmocka_unit_test(test_auth_several_issuers_take_their_own_tokens),
+	    cmocka_unit_test(test_auth_issuer_without_name_takes_any_iss),
+	    cmocka_unit_test(test_auth_without_issuers_refuses_all),
+	    cmocka_unit_test(test_auth_unusable_issuers_are_errors),
+	    cmocka_unit_test(test_auth_examples_of_rfc7515_verify),
 	};
 	return cmocka_run_group_tests_name("auth", tests, make_keys, free_keys);
 }

@@ -36,25 +36,25 @@ static int parse_changed(const struct signer *signer, const char *member, const 
 static void test_jwks_malformed_texts_are_errors(void **state)
 {
 	static const struct slice rows[] = {
-		SLICE_LIT(""),
-		SLICE_LIT("\0"),
-		SLICE_LIT("{"),
-		SLICE_LIT("null"),
-		SLICE_LIT("[]"),
-		SLICE_LIT("{}"),
-		SLICE_LIT("{\"keys\":null}"),
-		SLICE_LIT("{\"keys\":{}}"),
-		SLICE_LIT("{\"keys\":\"\"}"),
-		SLICE_LIT("{\"keys\":[]}"),
-		SLICE_LIT("{\"keys\":[null,7,\"x\",[],{}]}"),
-		SLICE_LIT("{\"keys\":[{\"kty\":7}]}"),
-		SLICE_LIT("{\"keys\":[{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"x\":\"AA\"}]}"),
-		SLICE_LIT("{\"keys\":[{\"kty\":\"rsa\",\"n\":\"AQAB\",\"e\":\"AQAB\"}]}"),
-		SLICE_LIT("{\"keys\":[{\"kty\":\"RSA\",\"n\":\"\",\"e\":\"\"}]}"),
-		SLICE_LIT("{\"keys\":[{\"kty\":\"oct\",\"k\":\"\"}]}"),
-		SLICE_LIT("{\"keys\":[]} x"),
-		SLICE_LIT("\xff\xfe{\"keys\":[]}"),
-		SLICE_LIT("<html>502</html>"),
+	    SLICE_LIT(""),
+	    SLICE_LIT("\0"),
+	    SLICE_LIT("{"),
+	    SLICE_LIT("null"),
+	    SLICE_LIT("[]"),
+	    SLICE_LIT("{}"),
+	    SLICE_LIT("{\"keys\":null}"),
+	    SLICE_LIT("{\"keys\":{}}"),
+	    SLICE_LIT("{\"keys\":\"\"}"),
+	    SLICE_LIT("{\"keys\":[]}"),
+	    SLICE_LIT("{\"keys\":[null,7,\"x\",[],{}]}"),
+	    SLICE_LIT("{\"keys\":[{\"kty\":7}]}"),
+	    SLICE_LIT("{\"keys\":[{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"x\":\"AA\"}]}"),
+	    SLICE_LIT("{\"keys\":[{\"kty\":\"rsa\",\"n\":\"AQAB\",\"e\":\"AQAB\"}]}"),
+	    SLICE_LIT("{\"keys\":[{\"kty\":\"RSA\",\"n\":\"\",\"e\":\"\"}]}"),
+	    SLICE_LIT("{\"keys\":[{\"kty\":\"oct\",\"k\":\"\"}]}"),
+	    SLICE_LIT("{\"keys\":[]} x"),
+	    SLICE_LIT("\xff\xfe{\"keys\":[]}"),
+	    SLICE_LIT("<html>502</html>"),
 	};
 	(void)state;
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -75,48 +75,49 @@ static void test_jwks_key_with_one_changed_member_is_taken_or_left(void **state)
 		const char *value; /* NULL: removed */
 		bool taken;
 	} rows[] = {
-		{&rsa, "kid", NULL, true},
-		{&rsa, "kid", "7", true},
-		{&rsa, "use", "\"sig\"", true},
-		{&rsa, "alg", "\"PS512\"", true},
-		{&rsa, "key_ops", "[\"sign\",\"verify\"]", true},
-		{&rsa, "x5c", "[\"=\"]", true},
-		{&rsa, "d", "\"A=aaaa\"", true},
-		{&rsa, "use", "\"enc\"", false},
-		{&rsa, "key_ops", "[\"encrypt\"]", false},
-		{&rsa, "key_ops", "[]", false},
-		{&rsa, "key_ops", "\"verify\"", false},
-		{&rsa, "alg", "\"RSA-OAEP\"", false},
-		{&rsa, "alg", "\"none\"", false},
-		{&rsa, "n", NULL, false},
-		{&rsa, "e", NULL, false},
-		{&rsa, "n", "7", false},
-		{&rsa, "n", "\"A=aaaa\"", false},
-		{&rsa, "n", "\"====\"", false},
-		{&rsa, "n", "\"a+b/\"", false},
-		{&rsa, "n", "\"A\"", false},
-		{&rsa, "e", "\"AQAB=\"", false},
-		{&small_rsa, "kid", NULL, false},
-		{&p256, "kid", NULL, true},
-		{&p256, "crv", NULL, false},
-		{&p256, "crv", "\"P-384\"", false},
-		{&p256, "crv", "\"secp256k1\"", false},
-		{&p256, "x", NULL, false},
-		{&p256, "y", NULL, false},
-		{&p256, "y", "\"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0\"", false},
-		{&p256, "x", "\"AA\"", false},
-		{&p256, "x", "\"A=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\"", false},
-		{&secret, "kid", NULL, true},
-		{&secret, "k", "\"A=aaaa\"", false},
-		{&secret, "k", "\"\\u00e4\"", false},
-		{&secret, "kty", "\"RSA\"", false},
+	    {&rsa, "kid", NULL, true},
+	    {&rsa, "kid", "7", true},
+	    {&rsa, "use", "\"sig\"", true},
+	    {&rsa, "alg", "\"PS512\"", true},
+	    {&rsa, "key_ops", "[\"sign\",\"verify\"]", true},
+	    {&rsa, "x5c", "[\"=\"]", true},
+	    {&rsa, "d", "\"A=aaaa\"", true},
+	    {&rsa, "use", "\"enc\"", false},
+	    {&rsa, "key_ops", "[\"encrypt\"]", false},
+	    {&rsa, "key_ops", "[]", false},
+	    {&rsa, "key_ops", "\"verify\"", false},
+	    {&rsa, "alg", "\"RSA-OAEP\"", false},
+	    {&rsa, "alg", "\"none\"", false},
+	    {&rsa, "n", NULL, false},
+	    {&rsa, "e", NULL, false},
+	    {&rsa, "n", "7", false},
+	    {&rsa, "n", "\"A=aaaa\"", false},
+	    {&rsa, "n", "\"====\"", false},
+	    {&rsa, "n", "\"a+b/\"", false},
+	    {&rsa, "n", "\"A\"", false},
+	    {&rsa, "e", "\"AQAB=\"", false},
+	    {&small_rsa, "kid", NULL, false},
+	    {&p256, "kid", NULL, true},
+	    {&p256, "crv", NULL, false},
+	    {&p256, "crv", "\"P-384\"", false},
+	    {&p256, "crv", "\"secp256k1\"", false},
+	    {&p256, "x", NULL, false},
+	    {&p256, "y", NULL, false},
+	    {&p256, "y", "\"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0\"", false},
+	    {&p256, "x", "\"AA\"", false},
+	    {&p256, "x", "\"A=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\"", false},
+	    {&secret, "kid", NULL, true},
+	    {&secret, "k", "\"A=aaaa\"", false},
+	    {&secret, "k", "\"\\u00e4\"", false},
+	    {&secret, "kty", "\"RSA\"", false},
 	};
 	(void)state;
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		struct jwks *jwks = NULL;
 		int result = parse_changed(rows[i].signer, rows[i].member, rows[i].value, &jwks);
 		if ((result == 0) != rows[i].taken)
-			fail_msg("%s: %s", rows[i].member, rows[i].value ? rows[i].value : "removed");
+			fail_msg("%s: %s", rows[i].member,
+				 rows[i].value ? rows[i].value : "removed");
 		jwks_unref(jwks);
 	}
 }
@@ -168,13 +169,13 @@ static void test_jwks_key_fits_its_own_algorithms_alone(void **state)
 					    "PS256", "PS384", "PS512", "ES256", "ES384", "ES512"};
 	const struct {
 		const struct signer *signer;
-		const char *own; /* its alg, NULL: none */
+		const char *own;  /* its alg, NULL: none */
 		const char *fits; /* a letter for each name: y or n */
 	} rows[] = {
-		{&secret, "null", "yyynnnnnnnnn"}, {&rsa, "null", "nnnyyyyyynnn"},
-		{&p256, "null", "nnnnnnnnnynn"},   {&secret, "\"HS384\"", "nynnnnnnnnnn"},
-		{&rsa, "\"PS256\"", "nnnnnnynnnnn"}, {&rsa, "\"HS256\"", "nnnnnnnnnnnn"},
-		{&p256, "\"ES384\"", "nnnnnnnnnnnn"},
+	    {&secret, "null", "yyynnnnnnnnn"},    {&rsa, "null", "nnnyyyyyynnn"},
+	    {&p256, "null", "nnnnnnnnnynn"},      {&secret, "\"HS384\"", "nynnnnnnnnnn"},
+	    {&rsa, "\"PS256\"", "nnnnnnynnnnn"},  {&rsa, "\"HS256\"", "nnnnnnnnnnnn"},
+	    {&p256, "\"ES384\"", "nnnnnnnnnnnn"},
 	};
 	(void)state;
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -220,12 +221,12 @@ static int free_keys(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_jwks_malformed_texts_are_errors),
-		cmocka_unit_test(test_jwks_key_with_one_changed_member_is_taken_or_left),
-		cmocka_unit_test(test_jwks_mixed_set_keeps_the_usable_keys),
-		cmocka_unit_test(test_jwks_of_too_many_keys_is_an_error),
-		cmocka_unit_test(test_jwks_key_fits_its_own_algorithms_alone),
-		cmocka_unit_test(test_jwks_secret_shorter_than_the_hash_does_not_fit),
+	    cmocka_unit_test(test_jwks_malformed_texts_are_errors),
+	    cmocka_unit_test(test_jwks_key_with_one_changed_member_is_taken_or_left),
+	    cmocka_unit_test(test_jwks_mixed_set_keeps_the_usable_keys),
+	    cmocka_unit_test(test_jwks_of_too_many_keys_is_an_error),
+	    cmocka_unit_test(test_jwks_key_fits_its_own_algorithms_alone),
+	    cmocka_unit_test(test_jwks_secret_shorter_than_the_hash_does_not_fit),
 	};
 	return cmocka_run_group_tests_name("jwks", tests, make_keys, free_keys);
 }

@@ -17,11 +17,11 @@
 #include "unit/auth/signer.h"
 
 #define HOUR_MS (3600 * 1000)
-#define CLAIMS "{\"sub\":\"u\"}"
+#define CLAIMS  "{\"sub\":\"u\"}"
 
 static struct signer old_key;
 static struct signer new_key;
-static char *old_set; /* the old key alone, kid "old" */
+static char *old_set;  /* the old key alone, kid "old" */
 static char *both_set; /* and the new one, kid "new" */
 static char *old_token;
 static char *new_token;
@@ -29,15 +29,16 @@ static char *new_token;
 static char es256[] = "ES256";
 static char *algorithms[] = {es256};
 
-/* Tokens may ask for one reading, and for no other within the test; a failure is not tried again. */
+/* Tokens may ask for one reading, and for no other within the test; a failure is not tried again.
+ */
 static const struct jwks_fetch_limits patient = {
-	.connect_ms = 10 * 1000,
-	.total_ms = 30 * 1000,
-	.body_bytes = 64 * 1024,
-	.demand_gap_ms = HOUR_MS,
-	.demand_wait_ms = 1000,
-	.retry_first_ms = HOUR_MS,
-	.retry_last_ms = HOUR_MS,
+    .connect_ms = 10 * 1000,
+    .total_ms = 30 * 1000,
+    .body_bytes = 64 * 1024,
+    .demand_gap_ms = HOUR_MS,
+    .demand_wait_ms = 1000,
+    .retry_first_ms = HOUR_MS,
+    .retry_last_ms = HOUR_MS,
 };
 
 /* An auth of one issuer whose keys come from one place, and what on_change told. */
@@ -73,12 +74,9 @@ static void wait_change(struct bench *bench)
 static struct bench *bench_new(char *url, char *file)
 {
 	struct bench *bench = calloc(1, sizeof(*bench));
-	bench->issuer = (struct auth_issuer){.algorithms = algorithms,
-					     .algorithm_count = 1,
-					     .jwks_url = url,
-					     .jwks_file = file};
-	bench->settings =
-		(struct auth_settings){.issuers = &bench->issuer, .issuer_count = 1};
+	bench->issuer = (struct auth_issuer){
+	    .algorithms = algorithms, .algorithm_count = 1, .jwks_url = url, .jwks_file = file};
+	bench->settings = (struct auth_settings){.issuers = &bench->issuer, .issuer_count = 1};
 	pthread_mutex_init(&bench->lock, NULL);
 	pthread_cond_init(&bench->changed, NULL);
 	return bench;
@@ -86,9 +84,8 @@ static struct bench *bench_new(char *url, char *file)
 
 static void bench_open(struct bench *bench, const struct jwks_fetch_limits *limits)
 {
-	assert_int_equal(auth_new_limited(&bench->settings, limits, count_change, bench,
-					  &bench->auth),
-			 0);
+	assert_int_equal(
+	    auth_new_limited(&bench->settings, limits, count_change, bench, &bench->auth), 0);
 }
 
 static void bench_free(struct bench *bench)
@@ -140,6 +137,8 @@ static void test_jwks_fetch_before_the_first_answer_is_pending(void **state)
 	wait_change(bench);
 	assert_int_equal(verify(bench, old_token), 0);
 	assert_true(auth_ready(bench->auth, why));
+	/* Those who waited have not used up the demand. */
+	assert_int_equal(verify(bench, new_token), ERROR_PENDING);
 	bench_free(bench);
 	http_server_stop(server);
 }
@@ -156,6 +155,22 @@ static void test_jwks_fetch_key_added_later_is_picked_up(void **state)
 	assert_int_equal(verify(bench, new_token), 0);
 	assert_int_equal(verify(bench, old_token), 0);
 	assert_int_equal(atomic_load(&server->requests), 2);
+	bench_free(bench);
+	http_server_stop(server);
+}
+
+/* Tokens without kid find a new key too. */
+static void test_jwks_fetch_new_key_of_token_without_kid_is_picked_up(void **state)
+{
+	struct http_server *server = http_server_start(NULL);
+	struct bench *bench = open_loaded(server);
+	char *token = signer_token(&new_key, "ES256", NULL, CLAIMS);
+	(void)state;
+	http_server_set_json(server, both_set);
+	assert_int_equal(verify(bench, token), ERROR_PENDING);
+	wait_change(bench);
+	assert_int_equal(verify(bench, token), 0);
+	free(token);
 	bench_free(bench);
 	http_server_stop(server);
 }
@@ -226,25 +241,24 @@ struct answer {
 static void test_jwks_fetch_bad_answer_leaves_the_keys(void **state)
 {
 	static char large[80 * 1024];
-	static const struct answer rows[] = {
-		{"200 OK", "", "<html>maintenance</html>"},
-		{"200 OK", "", ""},
-		{"200 OK", "", "{\"keys\":[]}"},
-		{"200 OK", "Content-Length: 1000\r\n", "{\"keys\":[]}"},
-		{"200 OK", "Content-Length: 81920\r\n", large},
-		{"200 OK", "", large},
-		{"200 OK", "Transfer-Encoding: chunked\r\n", "zz\r\n"},
-		{"204 No Content", "", ""},
-		{"404 Not Found", "", "{\"keys\":[]}"},
-		{"500 Internal Server Error", "", ""},
-		{"302 Found", "Location: file:///etc/passwd\r\n", ""},
-		{"302 Found", "Location: https://127.0.0.1:1/\r\n", ""},
-		{"302 Found", "Location: /again\r\n", ""},
-		{"302 Found", "", ""},
+	const struct answer rows[] = {
+	    {"200 OK", "", "<html>maintenance</html>"},
+	    {"200 OK", "", ""},
+	    {"200 OK", "", "{\"keys\":[]}"},
+	    {"200 OK", "Content-Length: 1000\r\n", both_set},
+	    {"200 OK", "Content-Length: 81919\r\n", large},
+	    {"200 OK", "", large},
+	    {"200 OK", "Transfer-Encoding: chunked\r\n", "zz\r\n"},
+	    {"203 Non-Authoritative Information", "", both_set},
+	    {"404 Not Found", "", both_set},
+	    {"500 Internal Server Error", "", both_set},
+	    {"302 Found", "Location: /again\r\n", both_set},
+	    {"302 Found", "", both_set},
 	};
 	(void)state;
+	/* A set that would do, were it not so large. */
 	memset(large, ' ', sizeof(large) - 1);
-	memcpy(large, old_set, strlen(old_set));
+	memcpy(large, both_set, strlen(both_set));
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		struct http_server *server = http_server_start(NULL);
 		struct bench *bench = open_loaded(server);
@@ -264,11 +278,11 @@ static void test_jwks_fetch_bad_answer_leaves_the_keys(void **state)
 static void test_jwks_fetch_garbage_leaves_the_keys(void **state)
 {
 	static const struct slice rows[] = {
-		SLICE_LIT(""),
-		SLICE_LIT("\0\0\0\0"),
-		SLICE_LIT("HTTP/1.1 200 OK\r\nConte"),
-		SLICE_LIT("\x16\x03\x01\x02\x00"),
-		SLICE_LIT("HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n{}"),
+	    SLICE_LIT(""),
+	    SLICE_LIT("\0\0\0\0"),
+	    SLICE_LIT("HTTP/1.1 200 OK\r\nConte"),
+	    SLICE_LIT("\x16\x03\x01\x02\x00"),
+	    SLICE_LIT("HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n{}"),
 	};
 	(void)state;
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -305,7 +319,8 @@ static void test_jwks_fetch_redirect_to_same_scheme_is_followed(void **state)
 	http_server_stop(target);
 }
 
-/* A server that is down leaves the auth without keys: tokens are refused, once asking has failed. */
+/* A server that is down leaves the auth without keys: tokens are refused, once asking has failed.
+ */
 static void test_jwks_fetch_server_down_refuses_tokens(void **state)
 {
 	struct http_server *server = http_server_start(NULL);
@@ -471,9 +486,9 @@ static void test_jwks_fetch_large_file_is_an_error(void **state)
 	close(mkstemp(path));
 	write_file(path, old_set);
 	small.body_bytes = strlen(old_set) - 1;
-	assert_int_equal(auth_new_limited(&bench->settings, &small, count_change, bench,
-					  &bench->auth),
-			 ERROR_INVALID);
+	assert_int_equal(
+	    auth_new_limited(&bench->settings, &small, count_change, bench, &bench->auth),
+	    ERROR_INVALID);
 	small.body_bytes++;
 	bench_open(bench, &small);
 	bench->issuer.jwks_file = NULL;
@@ -481,7 +496,8 @@ static void test_jwks_fetch_large_file_is_an_error(void **state)
 	unlink(path);
 }
 
-/* A certificate for 127.0.0.1, signed by its own key; and written to `path` for clients that trust it. */
+/* A certificate for 127.0.0.1, signed by its own key; and written to `path` for clients that trust
+ * it. */
 static SSL_CTX *make_tls(const char *path)
 {
 	EVP_PKEY *key = EVP_EC_gen("P-256");
@@ -495,7 +511,7 @@ static SSL_CTX *make_tls(const char *path)
 				   (const unsigned char *)"test", -1, -1, 0);
 	X509_set_issuer_name(certificate, X509_get_subject_name(certificate));
 	X509_EXTENSION *name =
-		X509V3_EXT_conf_nid(NULL, NULL, NID_subject_alt_name, "IP:127.0.0.1");
+	    X509V3_EXT_conf_nid(NULL, NULL, NID_subject_alt_name, "IP:127.0.0.1");
 	X509_add_ext(certificate, name, -1);
 	X509_EXTENSION_free(name);
 	X509_sign(certificate, key, EVP_sha256());
@@ -536,15 +552,51 @@ static void test_jwks_fetch_tls_needs_a_trusted_certificate(void **state)
 	unlink(path);
 }
 
+/* A redirect to another scheme is not followed, though there is a good set at its end. */
+static void test_jwks_fetch_redirect_to_other_scheme_is_refused(void **state)
+{
+	char ca_path[] = "/tmp/sluice-test-ca-XXXXXX";
+	char set_path[] = "/tmp/sluice-test-jwks-XXXXXX";
+	char headers[2][128];
+	(void)state;
+	close(mkstemp(ca_path));
+	close(mkstemp(set_path));
+	write_file(set_path, both_set);
+	SSL_CTX *tls = make_tls(ca_path);
+	struct http_server *target = http_server_start(tls);
+	char *location = http_server_url(target, "/");
+	http_server_set_json(target, both_set);
+	snprintf(headers[0], sizeof(headers[0]), "Location: %s\r\n", location);
+	snprintf(headers[1], sizeof(headers[1]), "Location: file://%s\r\n", set_path);
+	for (size_t i = 0; i < 2; i++) {
+		struct http_server *server = http_server_start(NULL);
+		struct bench *bench = bench_new(http_server_url(server, "/"), NULL);
+		char why[256];
+		http_server_set(server, "302 Found", headers[i], "");
+		bench->issuer.jwks_ca_file = ca_path;
+		bench_open(bench, &patient);
+		wait_change(bench);
+		assert_false(auth_ready(bench->auth, why));
+		bench_free(bench);
+		http_server_stop(server);
+	}
+	assert_int_equal(atomic_load(&target->requests), 0);
+	http_server_stop(target);
+	free(location);
+	SSL_CTX_free(tls);
+	unlink(ca_path);
+	unlink(set_path);
+}
+
 /* What may carry a secret is not in the name that logs and /readyz show. */
 static void test_jwks_fetch_printable_url_hides_secrets(void **state)
 {
 	static const char *const rows[][2] = {
-		{"https://a.example/jwks.json", "https://a.example/jwks.json"},
-		{"https://user:pass@a.example:8443/k?token=x#y", "https://a.example:8443/k"},
-		{"https://user@a.example", "https://a.example/"},
-		{"no url with:pass@x", "(a malformed URL)"},
-		{"", "(a malformed URL)"},
+	    {"https://a.example/jwks.json", "https://a.example/jwks.json"},
+	    {"https://user:pass@a.example:8443/k?token=x#y", "https://a.example:8443/k"},
+	    {"https://user@a.example", "https://a.example/"},
+	    {"no url with:pass@x", "(a malformed URL)"},
+	    {"", "(a malformed URL)"},
 	};
 	(void)state;
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -561,15 +613,15 @@ static void test_jwks_fetch_supported_urls_are_http(void **state)
 		const char *url;
 		bool supported;
 	} rows[] = {
-		{"http://a.example/", true},
-		{"HTTPS://a.example/", true},
-		{"file:///etc/passwd", false},
-		{"ftp://a.example/", false},
-		{"gopher://a.example/", false},
-		{"a.example/jwks.json", false},
-		{"http://", false},
-		{"http://a b/", false},
-		{"", false},
+	    {"http://a.example/", true},
+	    {"HTTPS://a.example/", true},
+	    {"file:///etc/passwd", false},
+	    {"ftp://a.example/", false},
+	    {"gopher://a.example/", false},
+	    {"a.example/jwks.json", false},
+	    {"http://", false},
+	    {"http://a b/", false},
+	    {"", false},
 	};
 	(void)state;
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
@@ -608,25 +660,27 @@ static int free_keys(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_jwks_fetch_before_the_first_answer_is_pending),
-		cmocka_unit_test(test_jwks_fetch_key_added_later_is_picked_up),
-		cmocka_unit_test(test_jwks_fetch_key_withdrawn_later_is_refused),
-		cmocka_unit_test(test_jwks_fetch_unknown_keys_cause_one_fetch),
-		cmocka_unit_test(test_jwks_fetch_bad_signature_causes_no_fetch),
-		cmocka_unit_test(test_jwks_fetch_bad_answer_leaves_the_keys),
-		cmocka_unit_test(test_jwks_fetch_garbage_leaves_the_keys),
-		cmocka_unit_test(test_jwks_fetch_redirect_to_same_scheme_is_followed),
-		cmocka_unit_test(test_jwks_fetch_server_down_refuses_tokens),
-		cmocka_unit_test(test_jwks_fetch_slow_server_is_given_up),
-		cmocka_unit_test(test_jwks_fetch_failure_is_tried_again),
-		cmocka_unit_test(test_jwks_fetch_freed_while_fetching_ends),
-		cmocka_unit_test(test_jwks_fetch_silent_issuer_does_not_hold_up_others),
-		cmocka_unit_test(test_jwks_fetch_swaps_while_threads_verify),
-		cmocka_unit_test(test_jwks_fetch_file_is_read_again),
-		cmocka_unit_test(test_jwks_fetch_large_file_is_an_error),
-		cmocka_unit_test(test_jwks_fetch_tls_needs_a_trusted_certificate),
-		cmocka_unit_test(test_jwks_fetch_printable_url_hides_secrets),
-		cmocka_unit_test(test_jwks_fetch_supported_urls_are_http),
+	    cmocka_unit_test(test_jwks_fetch_before_the_first_answer_is_pending),
+	    cmocka_unit_test(test_jwks_fetch_key_added_later_is_picked_up),
+	    cmocka_unit_test(test_jwks_fetch_new_key_of_token_without_kid_is_picked_up),
+	    cmocka_unit_test(test_jwks_fetch_key_withdrawn_later_is_refused),
+	    cmocka_unit_test(test_jwks_fetch_unknown_keys_cause_one_fetch),
+	    cmocka_unit_test(test_jwks_fetch_bad_signature_causes_no_fetch),
+	    cmocka_unit_test(test_jwks_fetch_bad_answer_leaves_the_keys),
+	    cmocka_unit_test(test_jwks_fetch_garbage_leaves_the_keys),
+	    cmocka_unit_test(test_jwks_fetch_redirect_to_same_scheme_is_followed),
+	    cmocka_unit_test(test_jwks_fetch_server_down_refuses_tokens),
+	    cmocka_unit_test(test_jwks_fetch_slow_server_is_given_up),
+	    cmocka_unit_test(test_jwks_fetch_failure_is_tried_again),
+	    cmocka_unit_test(test_jwks_fetch_freed_while_fetching_ends),
+	    cmocka_unit_test(test_jwks_fetch_silent_issuer_does_not_hold_up_others),
+	    cmocka_unit_test(test_jwks_fetch_swaps_while_threads_verify),
+	    cmocka_unit_test(test_jwks_fetch_file_is_read_again),
+	    cmocka_unit_test(test_jwks_fetch_large_file_is_an_error),
+	    cmocka_unit_test(test_jwks_fetch_tls_needs_a_trusted_certificate),
+	    cmocka_unit_test(test_jwks_fetch_redirect_to_other_scheme_is_refused),
+	    cmocka_unit_test(test_jwks_fetch_printable_url_hides_secrets),
+	    cmocka_unit_test(test_jwks_fetch_supported_urls_are_http),
 	};
 	return cmocka_run_group_tests_name("jwks_fetch", tests, make_keys, free_keys);
 }

@@ -1,0 +1,24 @@
+/*
+ * dev: `sluice --dev`: a broker inside this process and sample events that go on as long as it runs.
+ *
+ *     host.metrics   this machine's load, memory and network figures, every second
+ *     orders         made-up orders of a few users, keyed by user
+ *     announcements  a made-up notice to everybody, now and then
+ */
+#ifndef SLUICE_DEV_H
+#define SLUICE_DEV_H
+
+#include "base/error.h"
+
+struct dev;
+
+/* Starts the broker and names it in the environment variable SLUICE_KAFKA, for the configuration. Errors are logged. */
+MUST_CHECK int dev_start(struct dev **dev);
+/* Starts the sample events. */
+MUST_CHECK int dev_start_samples(struct dev *dev);
+void dev_stop(struct dev *dev);
+
+/* "127.0.0.1:port". Borrowed. */
+const char *dev_brokers(const struct dev *dev);
+
+#endif

@@ -1,0 +1,237 @@
+/*
+ * fuzz_pattern: pattern JSON, a NUL or newline, event JSON. The event's and the request's route
+ * keys must meet exactly where a naive reading of the pattern, with the variables put in, holds.
+ */
+#include <assert.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#include "event/pattern.h"
+
+/* Two requests: one that brings everything, one that lacks what it may lack and a claim. */
+static const char *const requests[] = {
+    "{\"path\":{\"x\":\"a\",\"n\":1},\"query\":{\"opt\":\"b\"},\"claims\":{\"l\":[\"a\",1,null,["
+    "true]],\"s\":\"c\"}}",
+    "{\"path\":{\"x\":\"b\",\"n\":2.5},\"claims\":{\"l\":[]}}",
+};
+
+static int find(void *context, struct slice name, enum pattern_variable_type *type, bool *optional)
+{
+	static const char *const known[] = {"path.x", "path.n", "query.opt", "claims.l",
+					    "claims.s"};
+
+	(void)context;
+	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
+		if (!slice_equal(name, slice_of(known[i])))
+			continue;
+		*type = PATTERN_ANY;
+		*optional = known[i][0] == 'q';
+		return 0;
+	}
+	return ERROR_NOT_FOUND;
+}
+
+/* x87's 64-bit mantissa holds int64 and double alike, so this is another way to the same order. */
+static bool equal_numbers(const json_t *a, const json_t *b)
+{
+	long double x =
+	    json_is_integer(a) ? (long double)json_integer_value(a) : json_real_value(a);
+	long double y =
+	    json_is_integer(b) ? (long double)json_integer_value(b) : json_real_value(b);
+
+	return x == y;
+}
+
+static bool equal_scalars(const json_t *a, const json_t *b)
+{
+	if (json_is_number(a) && json_is_number(b))
+		return equal_numbers(a, b);
+	if (json_is_object(a) || json_is_object(b) || json_is_array(a) || json_is_array(b))
+		return false;
+	return json_equal(a, b);
+}
+
+/* `event` may be an array of arrays: any scalar in it counts. */
+static bool any_is(const json_t *event, const json_t *wanted)
+{
+	for (size_t i = 0; i < json_array_size(event); i++)
+		if (any_is(json_array_get(event, i), wanted))
+			return true;
+	return event && equal_scalars(event, wanted);
+}
+
+static bool any_is_any(const json_t *event, const json_t *wanted)
+{
+	for (size_t i = 0; i < json_array_size(wanted); i++)
+		if (any_is_any(event, json_array_get(wanted, i)))
+			return true;
+	return any_is(event, wanted);
+}
+
+enum verdict { NO, YES, LEFT_OUT, LACKING };
+
+/* What the variable that is all of `text` stands for. `*whole` is false where the text is none. */
+static const json_t *resolve(const char *text, const json_t *variables, bool *whole, bool *optional)
+{
+	static const struct {
+		const char *text, *root, *name;
+	} known[] = {
+	    {"{path.x}", "path", "x"},       {"{path.n}", "path", "n"},
+	    {"{query.opt}", "query", "opt"}, {"{claims.l}", "claims", "l"},
+	    {"{claims.s}", "claims", "s"},
+	};
+
+	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
+		if (strcmp(text, known[i].text))
+			continue;
+		*whole = true;
+		*optional = known[i].text[1] == 'q';
+		return json_object_get(json_object_get(variables, known[i].root), known[i].name);
+	}
+	*whole = false;
+	return NULL;
+}
+
+static enum verdict naive_value(const json_t *value, const json_t *event, const json_t *variables)
+{
+	bool whole = false, optional = false;
+	const json_t *wanted = json_is_string(value)
+				   ? resolve(json_string_value(value), variables, &whole, &optional)
+				   : NULL;
+
+	if (!whole)
+		return any_is(event, value) ? YES : NO;
+	if (!wanted)
+		return optional ? LEFT_OUT : LACKING;
+	return any_is_any(event, wanted) ? YES : NO;
+}
+
+static enum verdict naive_leaf(const json_t *list, const json_t *event, const json_t *variables)
+{
+	enum verdict all = NO;
+
+	for (size_t i = 0; i < json_array_size(list); i++) {
+		enum verdict one = naive_value(json_array_get(list, i), event, variables);
+
+		all = one > all ? one : all;
+	}
+	return all;
+}
+
+static bool naive_holds(json_t *pattern, const json_t *event, const json_t *variables);
+
+static bool naive_fields(json_t *pattern, const json_t *event, const json_t *variables)
+{
+	const char *name;
+	json_t *below;
+
+	json_object_foreach(
+	    pattern, name,
+	    below) if (!naive_holds(below, json_object_get(event, name), variables)) return false;
+	return true;
+}
+
+static bool naive_holds(json_t *pattern, const json_t *event, const json_t *variables)
+{
+	if (json_is_array(pattern)) {
+		enum verdict verdict = naive_leaf(pattern, event, variables);
+
+		return verdict == YES || verdict == LEFT_OUT;
+	}
+	if (!json_array_size(event))
+		return naive_fields(pattern, event, variables);
+	for (size_t i = 0; i < json_array_size(event); i++)
+		if (naive_holds(pattern, json_array_get(event, i), variables))
+			return true;
+	return false;
+}
+
+/* Text with variables, and braces, is beyond the naive reading. */
+static bool is_plain(json_t *pattern)
+{
+	const char *name;
+	json_t *below;
+	bool whole = true, optional;
+
+	json_object_foreach(pattern, name, below) if (!is_plain(below)) return false;
+	for (size_t i = 0; i < json_array_size(pattern); i++)
+		if (!is_plain(json_array_get(pattern, i)))
+			return false;
+	if (!json_is_string(pattern) || !strpbrk(json_string_value(pattern), "{}"))
+		return true;
+	resolve(json_string_value(pattern), NULL, &whole, &optional);
+	return whole;
+}
+
+static void check_no_repeats(const struct route_keys *keys)
+{
+	struct slice a, b;
+	size_t at = 0;
+	uint32_t count = 0;
+
+	for (; route_keys_next(keys, &at, &a); count++)
+		for (size_t other = at; route_keys_next(keys, &other, &b);)
+			assert(!slice_equal(a, b));
+	assert(count == keys->count && count <= PATTERN_MAX_ROUTE_KEYS);
+}
+
+static void check_request(const struct pattern *pattern, json_t *source, const json_t *event,
+			  const json_t *variables)
+{
+	struct route_keys event_keys = {0}, request_keys = {0};
+	int event_rc = pattern_event_keys(pattern, event, &event_keys);
+	int request_rc = pattern_request_keys(pattern, variables, &request_keys);
+	bool meet = route_keys_intersect(&event_keys, &request_keys);
+
+	check_no_repeats(&event_keys);
+	check_no_repeats(&request_keys);
+	assert(pattern_matches(pattern, event, variables) == meet);
+	if (!pattern_has_variables(pattern))
+		assert(!event_rc && !request_rc && event_keys.count <= 1 &&
+		       request_keys.count == 1);
+	if (!event_rc && !request_rc && is_plain(source))
+		assert(naive_holds(source, event, variables) == meet);
+	route_keys_free(&event_keys);
+	route_keys_free(&request_keys);
+}
+
+static void check(json_t *source, const json_t *event)
+{
+	const struct pattern_scope scope = {.find = find};
+	struct pattern_error error = {"unset", "unset"};
+	struct pattern *pattern = NULL;
+
+	if (pattern_compile(source, &scope, &pattern, &error)) {
+		assert(!pattern && error.pointer[0] != 'u' && error.reason[0]);
+		return;
+	}
+	for (size_t i = 0; i < sizeof(requests) / sizeof(requests[0]); i++) {
+		json_t *variables = json_loads(requests[i], 0, NULL);
+
+		check_request(pattern, source, event, variables);
+		json_decref(variables);
+	}
+	pattern_free(pattern);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	const size_t flags = JSON_DECODE_ANY | JSON_ALLOW_NUL;
+	const char *text = (const char *)data;
+	size_t end = 0;
+	json_t *source, *event;
+
+	while (end < size && text[end] != '\0' && text[end] != '\n')
+		end++;
+	if (end == size)
+		return 0;
+	source = json_loadb(text, end, flags, NULL);
+	event = json_loadb(text + end + 1, size - end - 1, flags, NULL);
+	if (source && event)
+		check(source, event);
+	json_decref(source);
+	json_decref(event);
+	return 0;
+}
