@@ -347,8 +347,7 @@ static enum jwks_demand demand(const struct jwks_fetch_limits *limits, struct jw
 	uint64_t now_ms = clock_monotonic_ms();
 	if (source->keys != tried)
 		return JWKS_DEMAND_NEWER;
-	if (source->reading)
-		return JWKS_DEMAND_PENDING;
+	/* While the source is being read, due_ms is the moment at which that began. */
 	uint64_t asked_ms = source->demand_from_ms > now_ms ? source->demand_from_ms : now_ms;
 	uint64_t due_ms = asked_ms < source->due_ms ? asked_ms : source->due_ms;
 	if (due_ms > now_ms + limits->demand_wait_ms)

@@ -35,8 +35,8 @@ static const char *scheme_of(const char *url)
 
 static void set_security(CURL *easy, const struct jwks_transfer_settings *settings)
 {
+	/* For redirects too. */
 	curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, scheme_of(settings->url));
-	curl_easy_setopt(easy, CURLOPT_REDIR_PROTOCOLS_STR, scheme_of(settings->url));
 	curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 1L);
 	curl_easy_setopt(easy, CURLOPT_MAXREDIRS, (long)REDIRECTS_MAX);
 	curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 1L);

@@ -59,15 +59,16 @@ size_t utf8_span(struct slice text, size_t *ill_formed)
 	size_t at = 0, span;
 
 	*ill_formed = 0;
-	for (;;) {
+	while (at < text.len) {
 		at += ascii_span(bytes + at, text.len - at);
 		if (at == text.len)
-			return at;
+			break;
 		span = sequence_span(bytes + at, text.len - at, ill_formed);
 		if (!span)
-			return at;
+			break;
 		at += span;
 	}
+	return at;
 }
 
 bool utf8_is_valid(struct slice text)

@@ -195,7 +195,7 @@ int event_id_decode(struct slice text, uint64_t feed_hash, unsigned *flags,
 		    struct position *position, const char **reason)
 {
 	uint8_t raw[RAW_MAX_BYTES];
-	struct reader in = {raw, raw + base64url_decoded_len(text.len)};
+	struct reader in;
 
 	if (text.len > EVENT_ID_MAX_BYTES) {
 		*reason = "it is too long";
@@ -205,5 +205,6 @@ int event_id_decode(struct slice text, uint64_t feed_hash, unsigned *flags,
 		*reason = "it is not base64url without padding";
 		return ERROR_INVALID;
 	}
+	in = (struct reader){raw, raw + base64url_decoded_len(text.len)};
 	return read_id(&in, feed_hash, flags, position, reason);
 }

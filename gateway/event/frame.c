@@ -29,13 +29,6 @@ static void append_line(struct buffer *out, struct slice field, struct slice val
 	buffer_append(out, "\n", 1);
 }
 
-static size_t find(struct slice text, size_t from, size_t to, char c)
-{
-	const char *found = from < to ? memchr(text.base + from, c, to - from) : NULL;
-
-	return found ? (size_t)(found - text.base) : to;
-}
-
 /*
  * CR, LF and CRLF each end a line (9.2.6), and the browser joins the lines with LF: a break at the
  * end of the text makes one more, empty, line. The next CR is remembered, so that a text with LF
@@ -43,10 +36,10 @@ static size_t find(struct slice text, size_t from, size_t to, char c)
  */
 static void append_data(struct buffer *out, struct slice data)
 {
-	size_t from = 0, cr = find(data, 0, data.len, '\r'), end;
+	size_t from = 0, cr = slice_find(data, 0, data.len, '\r'), end;
 
 	for (;;) {
-		end = find(data, from, cr, '\n');
+		end = slice_find(data, from, cr, '\n');
 		append_line(out, SLICE_LIT("data: "),
 			    (struct slice){end > from ? data.base + from : NULL, end - from});
 		if (end == data.len)
@@ -56,21 +49,22 @@ static void append_data(struct buffer *out, struct slice data)
 			continue;
 		if (from < data.len && data.base[from] == '\n')
 			from++;
-		cr = find(data, from, data.len, '\r');
+		cr = slice_find(data, from, data.len, '\r');
 	}
 }
 
 static bool is_one_line(struct slice text)
 {
-	return find(text, 0, text.len, '\n') == text.len &&
-	       find(text, 0, text.len, '\r') == text.len;
+	return slice_find(text, 0, text.len, '\n') == text.len &&
+	       slice_find(text, 0, text.len, '\r') == text.len;
 }
 
 /* A NUL in an id makes the browser ignore it, and a line break would let a record write fields of
  * its own. */
 static void check_fields(const struct frame *frame)
 {
-	assert(is_one_line(frame->id) && find(frame->id, 0, frame->id.len, '\0') == frame->id.len);
+	assert(is_one_line(frame->id) &&
+	       slice_find(frame->id, 0, frame->id.len, '\0') == frame->id.len);
 	assert(is_one_line(frame->event));
 }
 
@@ -101,7 +95,7 @@ struct slice frame_id(struct slice frame)
 	if (!has_id(frame))
 		return (struct slice){NULL, 0};
 	return (struct slice){frame.base + ID_FIELD.len,
-			      find(frame, 0, frame.len, '\n') - ID_FIELD.len};
+			      slice_find(frame, 0, frame.len, '\n') - ID_FIELD.len};
 }
 
 struct slice frame_after_id(struct slice frame)
@@ -110,7 +104,7 @@ struct slice frame_after_id(struct slice frame)
 
 	if (!has_id(frame))
 		return frame;
-	at = find(frame, 0, frame.len, '\n') + 1;
+	at = slice_find(frame, 0, frame.len, '\n') + 1;
 	assert(at <= frame.len);
 	return (struct slice){frame.base + at, frame.len - at};
 }

@@ -1,10 +1,9 @@
-#include <stdlib.h>
-
 #include "event/pattern_priv.h"
 
 /*
  * A claim's name can hold dots (a namespaced claim is a URL), and dots also lead into objects
- * ("realm_access.roles"): the longest way is tried last, an exact name first.
+ * ("realm_access.roles"). An exact name comes first, then the way that leaves it at the earliest
+ * dot.
  */
 static const json_t *member(const json_t *object, const char *name)
 {

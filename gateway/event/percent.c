@@ -57,13 +57,6 @@ int percent_decode(struct slice text, bool plus, struct buffer *out)
 	return 0;
 }
 
-static size_t find(struct slice text, size_t from, size_t to, char c)
-{
-	const char *found = from < to ? memchr(text.base + from, c, to - from) : NULL;
-
-	return found ? (size_t)(found - text.base) : to;
-}
-
 bool percent_next_pair(struct slice query, size_t *at, struct slice *name, struct slice *value)
 {
 	size_t from = *at, end, equals;
@@ -72,8 +65,8 @@ bool percent_next_pair(struct slice query, size_t *at, struct slice *name, struc
 		from++;
 	if (from >= query.len)
 		return false;
-	end = find(query, from, query.len, '&');
-	equals = find(query, from, end, '=');
+	end = slice_find(query, from, query.len, '&');
+	equals = slice_find(query, from, end, '=');
 	*name = (struct slice){query.base + from, equals - from};
 	*value = (struct slice){query.base + equals, 0};
 	if (equals < end)
@@ -87,7 +80,8 @@ static bool name_matches(struct slice raw, struct slice name)
 	struct buffer decoded = {0};
 	bool equal;
 
-	if (find(raw, 0, raw.len, '%') == raw.len && find(raw, 0, raw.len, '+') == raw.len)
+	if (slice_find(raw, 0, raw.len, '%') == raw.len &&
+	    slice_find(raw, 0, raw.len, '+') == raw.len)
 		return slice_equal(raw, name);
 	equal = !percent_decode(raw, true, &decoded) && slice_equal(buffer_slice(&decoded), name);
 	buffer_free(&decoded);

@@ -56,6 +56,15 @@ int64_t position_get(const struct position *position, uint32_t topic, uint32_t p
 	return position->topics[topic].next[partition];
 }
 
+/* A client's position may name fewer topics than the feed has: ids are not signed. */
+static void grow_topics(struct position *position, uint32_t topic_count)
+{
+	position->topics = mem_realloc(position->topics, topic_count * sizeof(position->topics[0]));
+	memset(position->topics + position->topic_count, 0,
+	       (topic_count - position->topic_count) * sizeof(position->topics[0]));
+	position->topic_count = topic_count;
+}
+
 /* Partitions between the known ones and a new one begin at 0. */
 static void grow_topic(struct position_topic *topic, uint32_t partition_count)
 {
@@ -67,10 +76,19 @@ static void grow_topic(struct position_topic *topic, uint32_t partition_count)
 
 void position_set(struct position *position, uint32_t topic, uint32_t partition, int64_t next)
 {
-	assert(topic < position->topic_count && partition < POSITION_MAX_PARTITIONS && next >= 0);
+	assert(topic < POSITION_MAX_TOPICS && partition < POSITION_MAX_PARTITIONS && next >= 0);
+	if (topic >= position->topic_count)
+		grow_topics(position, topic + 1);
 	if (partition >= position->topics[topic].partition_count)
 		grow_topic(&position->topics[topic], partition + 1);
 	position->topics[topic].next[partition] = next;
+}
+
+void position_truncate(struct position *position, uint32_t topic, uint32_t count)
+{
+	assert(topic < position->topic_count);
+	if (position->topics[topic].partition_count > count)
+		position->topics[topic].partition_count = count;
 }
 
 bool position_at_or_before(const struct position *a, const struct position *b)
@@ -84,7 +102,6 @@ bool position_at_or_before(const struct position *a, const struct position *b)
 
 void position_merge(struct position *to, const struct position *from)
 {
-	assert(from->topic_count <= to->topic_count);
 	for (uint32_t t = 0; t < from->topic_count; t++)
 		for (uint32_t p = 0; p < from->topics[t].partition_count; p++)
 			if (from->topics[t].next[p] > position_get(to, t, p))

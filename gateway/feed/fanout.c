@@ -88,6 +88,7 @@ struct fanout_feed *fanout_feed_enter(struct fanout *fanout, struct feed *feed)
 		at->fanout = fanout;
 		at->feed = feed;
 		position_init(&at->position, feed->topic_count);
+		position_init(&at->before, feed->topic_count);
 		at->following = fanout->feeds_here;
 		fanout->feeds_here = at;
 	}
@@ -110,6 +111,7 @@ void fanout_feed_leave(struct fanout_feed *at)
 	index_fini(&at->index);
 	free(at->unfiltered.members);
 	position_fini(&at->position);
+	position_fini(&at->before);
 	buffer_free(&at->id);
 	feeds_close(fanout->feeds, at->feed);
 	free(at);
@@ -172,6 +174,22 @@ static struct subscriber *offer_to_all(struct fanout_feed *at, struct subscriber
 	return dirty;
 }
 
+/*
+ * Events left the window before this loop has looked at them. Those that are level with the last dispatch read them again from there; those that were behind
+ * already find their cursor's segment gone.
+ */
+static void replay_lapsed(struct fanout_feed *at)
+{
+	const struct roster *all = &at->fanout->all;
+
+	for (uint32_t i = 0; i < all->count; i++) {
+		struct subscriber *subscriber = all->members[i];
+
+		if (subscriber->at == at && !subscriber->dirty)
+			subscriber_replay_from(subscriber, &at->before);
+	}
+}
+
 /* The filtered ones: an event costs a look-up for each of its keys, and what it does for each match. */
 static void dispatch_filtered(struct fanout_feed *at, uint64_t head)
 {
@@ -183,7 +201,10 @@ static void dispatch_filtered(struct fanout_feed *at, uint64_t head)
 			window_find(at->feed->window, sequence, &end);
 
 		if (!segment) {
-			sequence++;
+			uint64_t tail = window_tail(at->feed->window);
+
+			replay_lapsed(at);
+			sequence = tail > sequence ? tail : sequence + 1;
 			continue;
 		}
 		for (; sequence < end && sequence < head; sequence++) {
@@ -237,12 +258,15 @@ void fanout_feed_dispatch(struct fanout_feed *at)
 		return;
 	if (at->attached && window_version(window) == at->version)
 		return;
+	position_assign(&at->before, &at->position);
 	head = window_head(window, &at->position, &at->version);
 	at->id_is_fresh = false;
 	if (!at->attached) {
 		at->dispatched = head;
 		attach_waiting(at);
 	} else if (head != at->dispatched) {
+		if (window_tail(window) > at->dispatched)
+			replay_lapsed(at);
 		dispatch_filtered(at, head);
 		dispatch_unfiltered(at);
 	}

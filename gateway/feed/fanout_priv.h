@@ -29,6 +29,7 @@ struct fanout_feed {
 	uint64_t version; /* of the window, when last looked at */
 	uint64_t dispatched; /* sequence number: all before was offered to every subscriber */
 	struct position position; /* that belongs to `dispatched` */
+	struct position before; /* the same before the dispatch under way */
 	struct buffer id; /* of `position`, encoded when it is needed */
 	bool id_is_fresh;
 	bool attached; /* `dispatched` is set: the feed was ready once */

@@ -68,13 +68,19 @@ static uint32_t partitions_of(const struct position *position, uint32_t topic)
 	return position->topics[topic].partition_count;
 }
 
+/*
+ * Another replica may know a few partitions that this one has not discovered yet. An id that names many more is made up, and the broker is not asked for them.
+ */
+enum { UNDISCOVERED_PARTITIONS = 64 };
+
 static int check_bounds(struct replay_job *job, const struct replay_source *source, void *reader,
 			const struct position *head, struct missing *missing)
 {
 	for (uint32_t t = 0; t < head->topic_count; t++) {
 		uint32_t count = partitions_of(head, t);
 
-		if (t < job->own.topic_count && partitions_of(&job->own, t) > count)
+		position_truncate(&job->own, t, count + UNDISCOVERED_PARTITIONS);
+		if (partitions_of(&job->own, t) > count)
 			count = partitions_of(&job->own, t);
 		for (uint32_t p = 0; p < count && !atomic_load(&job->cancelled); p++) {
 			int64_t at_head = position_get(head, t, p);

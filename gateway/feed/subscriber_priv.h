@@ -76,6 +76,8 @@ void subscriber_attach(struct subscriber *subscriber);
 /* `own` is copied. */
 void subscriber_begin_replay(struct subscriber *subscriber, const struct position *own,
 			     enum replay_mode mode, uint32_t last);
+/* LIVE and with nothing of the window to write: reads again from `level`, where all before was delivered; others are left alone. */
+void subscriber_replay_from(struct subscriber *subscriber, const struct position *level);
 /* Its job has come back. */
 void subscriber_take_chunk(struct subscriber *subscriber);
 /* The chunk is written: asks for the next one, or goes live. */

@@ -1,4 +1,3 @@
-#include <assert.h>
 #include <stdlib.h>
 
 #include "base/mem.h"
@@ -94,6 +93,20 @@ void subscriber_begin_replay(struct subscriber *subscriber, const struct positio
 	replay_submit(fanout->replay, subscriber->job);
 }
 
+void subscriber_replay_from(struct subscriber *subscriber, const struct position *level)
+{
+	struct position own;
+
+	if (subscriber->state != SUBSCRIBER_LIVE || subscriber->frame_at ||
+	    subscriber->cursor != subscriber->until)
+		return;
+	position_copy(&own, level);
+	if (subscriber->own)
+		position_merge(&own, subscriber->own);
+	subscriber_begin_replay(subscriber, &own, REPLAY_RESUME, 0);
+	position_fini(&own);
+}
+
 static void start_earliest(struct subscriber *subscriber)
 {
 	struct position origin;
@@ -127,15 +140,16 @@ static bool find_last(struct subscriber *subscriber, uint32_t n, uint64_t *found
 	return n == 0;
 }
 
-/* Right before `sequence`, which is in the window. */
-static void go_live_at(struct subscriber *subscriber, uint64_t sequence)
+/* Right before `sequence`; false where it has left the window. */
+static bool go_live_at(struct subscriber *subscriber, uint64_t sequence)
 {
 	uint64_t end;
 	const struct window_segment *segment =
 		window_find(subscriber->at->feed->window, sequence, &end);
 	struct position own;
 
-	assert(segment);
+	if (!segment)
+		return false;
 	subscriber_position_at(segment, sequence, &own);
 	say_connected(subscriber, &own);
 	set_own(subscriber, &own);
@@ -143,16 +157,15 @@ static void go_live_at(struct subscriber *subscriber, uint64_t sequence)
 	subscriber->state = SUBSCRIBER_LIVE;
 	subscriber->cursor = sequence;
 	subscriber->until = subscriber->at->dispatched;
+	return true;
 }
 
 static void start_last(struct subscriber *subscriber, uint32_t n)
 {
 	uint64_t sequence = 0;
 
-	if (find_last(subscriber, n, &sequence)) {
-		go_live_at(subscriber, sequence);
+	if (find_last(subscriber, n, &sequence) && go_live_at(subscriber, sequence))
 		return;
-	}
 	say_connected(subscriber, NULL);
 	subscriber_begin_replay(subscriber, &subscriber->at->position, REPLAY_LAST, n);
 }
@@ -201,18 +214,23 @@ static void say_unknown_id(struct subscriber *subscriber)
 	buffer_free(&frame);
 }
 
+static bool resume_custom_from_window(struct subscriber *subscriber, struct slice id)
+{
+	uint64_t sequence = 0;
+
+	if (!find_custom_id(subscriber, id, &sequence))
+		return false;
+	if (sequence + 1 < subscriber->at->dispatched)
+		return go_live_at(subscriber, sequence + 1);
+	say_connected(subscriber, &subscriber->at->position);
+	go_live_at_head(subscriber);
+	return true;
+}
+
 static void resume_custom(struct subscriber *subscriber, struct slice id)
 {
-	uint64_t sequence;
-
-	if (find_custom_id(subscriber, id, &sequence)) {
+	if (resume_custom_from_window(subscriber, id)) {
 		metrics_add(METRIC_REPLAYS_WINDOW, 1);
-		if (sequence + 1 < subscriber->at->dispatched) {
-			go_live_at(subscriber, sequence + 1);
-		} else {
-			say_connected(subscriber, &subscriber->at->position);
-			go_live_at_head(subscriber);
-		}
 		return;
 	}
 	say_unknown_id(subscriber);

@@ -239,6 +239,9 @@ static bool read_last_event_id(struct opening *opening)
 	rc = event_id_decode(buffer_slice(&opening->last_event_id), opening->feed->hash, &flags,
 			     &opening->position, &reason);
 	opening->has_position = !rc;
+	if (!rc && opening->position.topic_count != opening->feed->topic_count)
+		return fail(opening, 400,
+			    "Last-Event-ID is not one of this stream's: it names other topics.");
 	if (rc && fits_custom_id(opening)) {
 		opening->is_custom_id = true;
 		return true;

@@ -42,7 +42,7 @@ int ingest_new(const struct kafka_settings *settings, const struct ingest_sink *
 		free(ingest);
 		return error;
 	}
-	ingest->records = rd_kafka_queue_new(ingest->kafka);
+	kafka_poll_open(&ingest->poll, ingest->kafka);
 	ingest->events = rd_kafka_queue_get_main(ingest->kafka);
 	ingest->sink = *sink;
 	ingest->commands_end = &ingest->commands;
@@ -66,7 +66,7 @@ void ingest_stop(struct ingest *ingest)
 	if (!ingest->started)
 		return;
 	atomic_store(&ingest->stopping, true);
-	rd_kafka_queue_yield(ingest->records);
+	rd_kafka_queue_yield(ingest->poll.queue);
 	rd_kafka_queue_yield(ingest->events);
 	pthread_join(ingest->reader, NULL);
 	pthread_join(ingest->discovery, NULL);
@@ -112,7 +112,7 @@ void ingest_free(struct ingest *ingest)
 			rd_kafka_topic_destroy(topic->handle);
 		ingest_topic_free(topic);
 	}
-	rd_kafka_queue_destroy(ingest->records);
+	kafka_poll_close(&ingest->poll);
 	rd_kafka_queue_destroy(ingest->events);
 	rd_kafka_destroy(ingest->kafka);
 	pthread_mutex_destroy(&ingest->lock);
@@ -130,7 +130,7 @@ void ingest_post(struct ingest *ingest, const struct ingest_command *command)
 	*ingest->commands_end = posted;
 	ingest->commands_end = &posted->following;
 	pthread_mutex_unlock(&ingest->lock);
-	rd_kafka_queue_yield(ingest->records);
+	rd_kafka_queue_yield(ingest->poll.queue);
 }
 
 struct ingest_command *ingest_take_commands(struct ingest *ingest)

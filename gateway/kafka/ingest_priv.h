@@ -18,6 +18,7 @@
 
 #include "kafka/ingest.h"
 #include "kafka_conf_priv.h"
+#include "kafka_poll_priv.h"
 
 enum { INGEST_NO_OFFSET = -1 };
 
@@ -79,8 +80,8 @@ struct ingest_command {
 
 struct ingest {
 	rd_kafka_t *kafka;
-	rd_kafka_queue_t *records; /* all partitions' */
-	rd_kafka_queue_t *events;  /* librdkafka's own, for discovery to sleep on */
+	struct kafka_poll poll;   /* all partitions' queue; the reader's */
+	rd_kafka_queue_t *events; /* librdkafka's own, for discovery to sleep on */
 	struct kafka_health health;
 	struct ingest_sink sink;
 	uint32_t refresh_ms;

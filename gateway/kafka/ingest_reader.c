@@ -14,7 +14,6 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "ingest_priv.h"
-#include "kafka_poll_priv.h"
 
 /* The longest that nothing happens before the sink is flushed; stop and commands interrupt it. */
 enum { IDLE_MS = 1000 };
@@ -137,7 +136,8 @@ static void set_partition_problem(struct ingest *ingest, const struct ingest_top
 static void fetch_from(struct ingest *ingest, const struct ingest_topic *topic, int32_t number,
 		       int64_t offset)
 {
-	int failed = rd_kafka_consume_start_queue(topic->handle, number, offset, ingest->records);
+	int failed =
+	    rd_kafka_consume_start_queue(topic->handle, number, offset, ingest->poll.queue);
 
 	/* Only for what is started twice, or is no partition. */
 	assert(!failed);
@@ -260,8 +260,7 @@ static void take_error(struct ingest *ingest, struct ingest_topic *topic,
 }
 
 static void take_record(struct ingest *ingest, struct ingest_topic *topic,
-			struct ingest_partition *partition, struct kafka_poll *poll,
-			const rd_kafka_message_t *message)
+			struct ingest_partition *partition, const rd_kafka_message_t *message)
 {
 	struct record record;
 
@@ -269,7 +268,7 @@ static void take_record(struct ingest *ingest, struct ingest_topic *topic,
 	 * anything seen twice. */
 	if (message->offset < atomic_load_explicit(&partition->next, memory_order_relaxed))
 		return;
-	kafka_poll_record(poll, message, &record);
+	kafka_poll_record(&ingest->poll, message, &record);
 	ingest->sink.record(ingest->sink.context, topic->token, &record);
 	advance(ingest, topic, partition, message->offset + 1);
 }
@@ -283,8 +282,7 @@ static void take_end(struct ingest *ingest, struct ingest_topic *topic,
 	advance(ingest, topic, partition, message->offset);
 }
 
-static void take_message(struct ingest *ingest, struct kafka_poll *poll,
-			 const rd_kafka_message_t *message)
+static void take_message(struct ingest *ingest, const rd_kafka_message_t *message)
 {
 	struct ingest_topic *topic = find_topic(ingest, message->rkt);
 	struct ingest_partition *partition =
@@ -301,25 +299,39 @@ static void take_message(struct ingest *ingest, struct kafka_poll *poll,
 	if (message->err)
 		take_end(ingest, topic, partition, message);
 	else
-		take_record(ingest, topic, partition, poll, message);
+		take_record(ingest, topic, partition, message);
+}
+
+static void nudge(struct ingest *ingest)
+{
+	rd_kafka_topic_partition_list_t *started = rd_kafka_topic_partition_list_new(16);
+
+	for (size_t i = 0; i < ingest->handle_count; i++) {
+		const struct ingest_topic *topic = ingest->by_handle[i];
+
+		for (uint32_t j = 0; j < topic->partition_count; j++)
+			rd_kafka_topic_partition_list_add(started, topic->name, (int32_t)j);
+	}
+	kafka_poll_nudge(&ingest->poll, started);
+	rd_kafka_topic_partition_list_destroy(started);
 }
 
 void *ingest_reader_run(void *context)
 {
 	struct ingest *ingest = context;
-	struct kafka_poll *poll = MEM_NEW(struct kafka_poll);
+	struct kafka_poll *poll = &ingest->poll;
 
-	poll->queue = ingest->records;
 	while (!atomic_load(&ingest->stopping)) {
 		run_commands(ingest);
 		kafka_poll_wait(poll, IDLE_MS);
 		for (size_t i = 0; i < poll->count; i++)
-			take_message(ingest, poll, poll->messages[i]);
+			take_message(ingest, poll->messages[i]);
 		kafka_poll_release(poll);
 		ingest->sink.flush(ingest->sink.context);
+		if (kafka_poll_wants_nudge(poll))
+			nudge(ingest);
 	}
 	while (ingest->handle_count)
 		stop_topic(ingest, ingest->by_handle[0]);
-	free(poll);
 	return NULL;
 }

@@ -28,9 +28,7 @@ static const struct preset ingest[] = {
     {"fetch.error.backoff.ms", "50"},
     {"topic.metadata.refresh.interval.ms", "10000"},
     {"queued.max.messages.kbytes", "65536"},
-    /* The bound is bytes: 2.0.2 stops fetching for up to a second whenever a limit is met (its
-       issue 2879). */
-    {"queued.min.messages", "1000000"},
+    {"queued.min.messages", "100000"},
     {NULL, NULL},
 };
 
@@ -43,7 +41,7 @@ static const struct preset replay[] = {
     /* What a reader holds at most: this much queued and as much again on its way (librdkafka caps
        fetch.max.bytes by it). */
     {"queued.max.messages.kbytes", "2048"},
-    {"queued.min.messages", "1000000"},
+    {"queued.min.messages", "10000"},
     {NULL, NULL},
 };
 

@@ -1,6 +1,31 @@
 #include "kafka_poll_priv.h"
 
+#include <stdlib.h>
+
 #include "base/clock.h"
+
+static uint64_t number_of(rd_kafka_t *kafka, const char *property)
+{
+	char text[32] = "";
+	size_t size = sizeof(text);
+
+	if (rd_kafka_conf_get(rd_kafka_conf(kafka), property, text, &size) != RD_KAFKA_CONF_OK)
+		return UINT64_MAX;
+	return strtoull(text, NULL, 10);
+}
+
+void kafka_poll_open(struct kafka_poll *poll, rd_kafka_t *kafka)
+{
+	poll->kafka = kafka;
+	poll->queue = rd_kafka_queue_new(kafka);
+	poll->limit_bytes = number_of(kafka, "queued.max.messages.kbytes") * 1024;
+	poll->limit_messages = number_of(kafka, "queued.min.messages");
+}
+
+void kafka_poll_close(struct kafka_poll *poll)
+{
+	rd_kafka_queue_destroy(poll->queue);
+}
 
 size_t kafka_poll_wait(struct kafka_poll *poll, int timeout_ms)
 {
@@ -21,9 +46,30 @@ size_t kafka_poll_wait(struct kafka_poll *poll, int timeout_ms)
 
 void kafka_poll_release(struct kafka_poll *poll)
 {
-	for (size_t i = 0; i < poll->count; i++)
+	for (size_t i = 0; i < poll->count; i++) {
+		poll->taken_bytes += poll->messages[i]->len;
 		rd_kafka_message_destroy(poll->messages[i]);
+	}
+	poll->taken_messages += poll->count;
 	poll->count = 0;
+}
+
+bool kafka_poll_wants_nudge(const struct kafka_poll *poll)
+{
+	return poll->taken_bytes >= poll->limit_bytes / 2 ||
+	       poll->taken_messages >= poll->limit_messages / 2;
+}
+
+void kafka_poll_nudge(struct kafka_poll *poll, rd_kafka_topic_partition_list_t *partitions)
+{
+	poll->taken_bytes = 0;
+	poll->taken_messages = 0;
+	for (int i = 0; i < partitions->cnt; i++)
+		partitions->elems[i].offset = RD_KAFKA_OFFSET_END;
+	/* A request to each leader, whose answer nobody waits for: it wakes the thread that would
+	 * send it. */
+	if (partitions->cnt)
+		rd_kafka_offsets_for_times(poll->kafka, partitions, 0);
 }
 
 static size_t list_headers(const rd_kafka_message_t *message, struct record_header *headers)

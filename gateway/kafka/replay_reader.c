@@ -50,7 +50,7 @@ struct replay_reader *replay_reader_new(const struct kafka_settings *settings)
 void replay_reader_free(struct replay_reader *reader)
 {
 	if (reader->kafka) {
-		rd_kafka_queue_destroy(reader->poll.queue);
+		kafka_poll_close(&reader->poll);
 		rd_kafka_destroy(reader->kafka);
 	}
 	free(reader);
@@ -71,7 +71,7 @@ static int open_client(struct replay_reader *reader)
 			  LOG_STR("reason", reason));
 		return ERROR_KAFKA;
 	}
-	reader->poll.queue = rd_kafka_queue_new(reader->kafka);
+	kafka_poll_open(&reader->poll, reader->kafka);
 	return 0;
 }
 
@@ -207,6 +207,21 @@ static int take_batch(struct read *read)
 	return error;
 }
 
+static void nudge(struct read *read)
+{
+	rd_kafka_topic_partition_list_t *open =
+	    rd_kafka_topic_partition_list_new((int)read->open_count);
+
+	for (size_t i = 0; i < read->count; i++) {
+		const struct replay_range *range = read->spans[i].range;
+
+		if (read->spans[i].handle)
+			rd_kafka_topic_partition_list_add(open, range->topic, range->partition);
+	}
+	kafka_poll_nudge(&read->reader->poll, open);
+	rd_kafka_topic_partition_list_destroy(open);
+}
+
 static int run(struct read *read, uint32_t timeout_ms)
 {
 	uint64_t deadline_ms = clock_monotonic_ms() + timeout_ms;
@@ -220,6 +235,8 @@ static int run(struct read *read, uint32_t timeout_ms)
 		kafka_poll_wait(&read->reader->poll, (int)(deadline_ms - now_ms));
 		read->moved = false;
 		error = take_batch(read);
+		if (kafka_poll_wants_nudge(&read->reader->poll))
+			nudge(read);
 		if (read->moved)
 			deadline_ms = clock_monotonic_ms() + timeout_ms;
 	}

@@ -25,6 +25,14 @@ static inline bool slice_equal(struct slice a, struct slice b)
 	return a.len == b.len && (a.len == 0 || memcmp(a.base, b.base, a.len) == 0);
 }
 
+/* Where `c` stands first in [from, to); `to` where it does not. */
+static inline size_t slice_find(struct slice text, size_t from, size_t to, char c)
+{
+	const char *found = from < to ? memchr(text.base + from, c, to - from) : NULL;
+
+	return found ? (size_t)(found - text.base) : to;
+}
+
 /* ASCII case-insensitive, as HTTP compares field names (RFC 9110, 5.1). */
 bool slice_equal_ascii_case(struct slice a, struct slice b);
 

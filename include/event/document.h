@@ -20,17 +20,21 @@ enum document_part {
 	DOCUMENT_PARTITION = 2,
 	DOCUMENT_OFFSET = 4,
 	DOCUMENT_TIMESTAMP = 8,
-	DOCUMENT_KEY = 16, /* as a string */
-	DOCUMENT_KEY_JSON = 32, /* the key parsed as JSON; overrides DOCUMENT_KEY */
-	DOCUMENT_HEADERS = 64, /* strings; the last of equal names wins */
-	DOCUMENT_VALUE = 128, /* parsed as JSON */
+	DOCUMENT_KEY = 16,         /* as a string */
+	DOCUMENT_KEY_JSON = 32,    /* the key parsed as JSON; overrides DOCUMENT_KEY */
+	DOCUMENT_HEADERS = 64,     /* strings; the last of equal names wins */
+	DOCUMENT_VALUE = 128,      /* parsed as JSON */
 	DOCUMENT_VALUE_TEXT = 256, /* as a string; DOCUMENT_VALUE overrides it */
 };
 
 /*
- * Builds the parts asked for. A null key or tombstone value is JSON null. Bytes that are not UTF-8 become U+FFFD
- * in strings. JSON is parsed with JSON_DECODE_ANY, JSON_REJECT_DUPLICATES off, at most 64 levels deep.
+ * Builds the parts asked for. A null key or tombstone value is JSON null. Bytes that are not UTF-8
+ * become U+FFFD in strings. JSON is parsed with JSON_DECODE_ANY and JSON_ALLOW_NUL,
+ * JSON_REJECT_DUPLICATES off, at most 64 levels deep; an integer that int64 has no room for becomes
+ * a real.
+ *
  * Returns a reference that the caller json_decref()s. Thread: any.
+ *
  * Errors: ERROR_INVALID where the value (or key) was to be parsed and is not JSON.
  */
 MUST_CHECK int document_build(const struct record *record, unsigned parts, json_t **document);

@@ -1,19 +1,23 @@
 /*
  * pattern: the JSON filter language, compiled; access rules and filters both.
  *
- * A pattern is an object shaped like the document that it is matched with; each leaf is a list of values of which
- * one must be equal ("or"), nested objects and several fields are "and". Where the document has an array, one
- * element must match; several fields of one array of objects must match in the same element (as in Amazon
- * EventBridge). Numbers are compared as numbers: 300, 300.0 and 3.0e2 are equal. null matches a JSON null.
+ * A pattern is an object shaped like the document that it is matched with; each leaf is a list of
+ * values of which one must be equal ("or"), nested objects and several fields are "and". Where the
+ * document has an array, one element must match; several fields of one array of objects must match
+ * in the same element (as in Amazon EventBridge). Numbers are compared as numbers: 300, 300.0
+ * and 3.0e2 are equal. null matches a JSON null.
  *
- * A string value that is one variable, "{path.user_id}", stands for the request's value with its type; text with
- * variables in it, "tenant-{claims.tenant}", for the string made of it.
+ * A string value that is one variable, "{path.user_id}", stands for the request's value with its
+ * type; text with variables in it, "tenant-{claims.tenant}", for the string made of it. "{{" and
+ * "}}" are braces. A claim is found by its exact name, else dot by dot:
+ * "{claims.realm_access.roles}".
  *
- * Matching is split in two, so that an event finds its subscribers in a hash table. The *event side* computes, in
- * one walk, the set of route keys: each a tuple with, for every leaf that holds a variable, a value that the event
- * has there, such that all of the pattern holds. The *request side* computes the set of tuples that a subscriber
- * accepts. The subscriber gets the event if the sets have a tuple in common. A pattern without variables has the
- * one empty tuple. This is exact: nothing is left to check.
+ * Matching is split in two, so that an event finds its subscribers in a hash table. The *event
+ * side* computes, in one walk, the set of route keys: each a tuple with, for every leaf that holds
+ * a variable, a value that the event has there, such that all of the pattern holds. The *request
+ * side* computes the set of tuples that a subscriber accepts. The subscriber gets the event if the
+ * sets have a tuple in common. A pattern without variables has the one empty tuple. This is exact:
+ * nothing is left to check.
  */
 #ifndef SLUICE_EVENT_PATTERN_H
 #define SLUICE_EVENT_PATTERN_H
@@ -32,7 +36,7 @@ enum {
 	PATTERN_MAX_BYTES = 64 * 1024,
 	PATTERN_MAX_DEPTH = 16,
 	PATTERN_MAX_VALUES = 1024,
-	PATTERN_MAX_ROUTE_KEYS = 1024, /* tuples of one event, or of one request */
+	PATTERN_MAX_ROUTE_KEYS = 1024,             /* tuples of one event, or of one request */
 	PATTERN_MAX_ROUTE_KEY_BYTES = 1024 * 1024, /* all of them together, each with its length */
 };
 
@@ -45,15 +49,17 @@ enum pattern_variable_type {
 };
 
 /*
- * What a compile may refer to. `find` is asked for "path.x", "query.x", "header.x", "claims.x" (the text between the
- * braces) and answers 0 with the type and whether a request may lack it, or ERROR_NOT_FOUND.
- * Where a request lacks an optional variable, the condition that it stands in is left out; where it lacks one that is not
- * optional (a claim), nothing matches.
+ * What a compile may refer to. `find` is asked for "path.x", "query.x", "header.x", "claims.x" (the
+ * text between the braces) and answers 0 with the type and whether a request may lack it, or
+ * ERROR_NOT_FOUND. Where a request lacks an optional variable, the condition that it stands in is
+ * left out; where it lacks one that is not optional (a claim), nothing matches.
  */
 struct pattern_scope {
-	int (*find)(void *context, struct slice name, enum pattern_variable_type *type, bool *optional);
+	int (*find)(void *context, struct slice name, enum pattern_variable_type *type,
+		    bool *optional);
 	void *context;
-	const char *const *roots; /* the allowed top-level fields, NULL-terminated: {"value", "key", …, NULL} */
+	/* The allowed top-level fields, NULL-terminated: {"value", "key", …, NULL}. */
+	const char *const *roots;
 };
 
 /* Where and why a source was refused: an RFC 6901 pointer inside it, and what would be right. */
@@ -63,8 +69,8 @@ struct pattern_error {
 };
 
 /*
- * Compiles `source` (borrowed, not kept). On failure returns ERROR_INVALID or ERROR_LIMIT and fills `error`.
- * A pattern is immutable: any thread may match with it. The caller owns it.
+ * Compiles `source` (borrowed, not kept). On failure returns ERROR_INVALID or ERROR_LIMIT and fills
+ * `error`. A pattern is immutable: any thread may match with it. The caller owns it.
  */
 MUST_CHECK int pattern_compile(const json_t *source, const struct pattern_scope *scope,
 			       struct pattern **pattern, struct pattern_error *error);
@@ -73,12 +79,13 @@ void pattern_free(struct pattern *pattern);
 bool pattern_has_variables(const struct pattern *pattern);
 
 /*
- * True where the pattern looks at `field` (top level): *below where it looks at fields under it, so that "value" or "key"
- * must be parsed as JSON. `below` may be NULL.
+ * True where the pattern looks at `field` (top level): *below where it looks at fields under it, so
+ * that "value" or "key" must be parsed as JSON. `below` may be NULL.
  */
 bool pattern_looks_at(const struct pattern *pattern, const char *field, bool *below);
 
-/* A set of tuples, each encoded canonically: equal tuples have equal bytes. Zero-initialise; reuse by clear. */
+/* A set of tuples, each encoded canonically: equal tuples have equal bytes. Zero-initialise; reuse
+ * by clear. */
 struct route_keys {
 	struct buffer bytes; /* count times: u32 length (host order), then the tuple's bytes */
 	uint32_t count;
@@ -88,25 +95,28 @@ void route_keys_free(struct route_keys *keys);
 /* Iterates: `*at` starts at 0; false at the end. The key is borrowed. */
 bool route_keys_next(const struct route_keys *keys, size_t *at, struct slice *key);
 bool route_keys_intersect(const struct route_keys *a, const struct route_keys *b);
-/* Keyed with a secret of the process (SipHash-like strength is not needed as bytes are compared after it, but a peer must not be
- * able to aim for one bucket). Thread: any. */
+/* Keyed with a secret of the process (SipHash-like strength is not needed as bytes are compared
+ * after it, but a peer must not be able to aim for one bucket). Thread: any. */
 uint64_t route_key_hash(struct slice key);
 
 /*
- * Event side: replaces *keys by the event's set, without repeats; returns 0 (keys->count 0: no subscriber can match) or
- * ERROR_LIMIT where there would be more than PATTERN_MAX_ROUTE_KEYS.
+ * Event side: replaces *keys by the event's set, without repeats; returns 0 (keys->count 0: no
+ * subscriber can match) or ERROR_LIMIT where there would be more than PATTERN_MAX_ROUTE_KEYS or
+ * PATTERN_MAX_ROUTE_KEY_BYTES; *keys is empty then.
  */
 MUST_CHECK int pattern_event_keys(const struct pattern *pattern, const json_t *document,
 				  struct route_keys *keys);
 
 /*
- * Request side: `variables` is {"path": {…}, "query": {…}, "header": {…}, "claims": {…}} with typed JSON values, absent ones left out.
- * Replaces *keys; count 0 means that nothing ever matches. ERROR_LIMIT as above.
+ * Request side: `variables` is {"path": {…}, "query": {…}, "header": {…}, "claims": {…}} with typed
+ * JSON values, absent ones left out. Replaces *keys; count 0 means that nothing ever matches.
+ * ERROR_LIMIT as above.
  */
 MUST_CHECK int pattern_request_keys(const struct pattern *pattern, const json_t *variables,
 				    struct route_keys *keys);
 
 /* Both at once, for access rules: does `document` match with these variables? */
-bool pattern_matches(const struct pattern *pattern, const json_t *document, const json_t *variables);
+bool pattern_matches(const struct pattern *pattern, const json_t *document,
+		     const json_t *variables);
 
 #endif

@@ -9,6 +9,7 @@
 
 #include <jansson.h>
 
+#include "base/config.h"
 #include "base/error.h"
 #include "event/mapping.h"
 #include "event/path_template.h"
@@ -60,11 +61,16 @@ struct stream {
 	uint32_t max_event_bytes; /* larger records are skipped and counted */
 };
 
+/* The settings of one stream, into a struct stream whose name is set: one element of the configuration's "streams". */
+extern const struct config_table stream_table;
+
+/* Whether a subscriber may ask for the topic: a legal name that the stream names or its allow-list has. A lone "*" has no topics
+ * that begin with "__", Kafka's own. Thread: any. */
 bool stream_allows_topic(const struct stream *stream, struct slice topic);
 
 /*
- * The request's variables for pattern_request_keys(), typed and checked: `path` are the raw values by template order
- * (percent-decoded); `query` and `header` are asked by name and answer a slice with base NULL where absent (percent-decoded). Claims
+ * The request's variables for pattern_request_keys(), typed and checked. The caller percent-decodes: `path_values` stand in the template's
+ * order; `query` and `header` are asked by name and answer a slice with base NULL where absent. Claims
  * are added by the caller under "claims".
  * On success *variables is a new reference. On ERROR_INVALID `reason` (256 bytes) names the parameter, what it was, and
  * what would be right.

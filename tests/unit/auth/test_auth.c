@@ -332,6 +332,35 @@ static void test_auth_algorithm_with_another_curve_is_refused(void **state)
 	auth_free(auth);
 }
 
+/* An EC signature has one length (RFC 7518, 3.4): a zero before each number is one signature too
+ * many. */
+static void test_auth_ec_signature_with_padded_numbers_is_refused(void **state)
+{
+	struct auth_settings settings;
+	struct auth_issuer issuer = whole_issuer();
+	struct auth *auth = open_auth(&settings, &issuer, 1);
+	char *claims = good_claims("");
+	char *token = signer_token(&p256, "ES256", "p256", claims);
+	char *signature = strrchr(token, '.') + 1;
+	uint8_t *numbers;
+	uint8_t padded[66] = {0};
+	size_t len;
+	char *longer;
+	(void)state;
+	assert_true(cjose_base64url_decode(signature, strlen(signature), &numbers, &len, NULL));
+	assert_int_equal(len, 64);
+	memcpy(padded + 1, numbers, 32);
+	memcpy(padded + 34, numbers + 32, 32);
+	char *text = signer_base64url(padded, sizeof(padded));
+	assert_true(asprintf(&longer, "%.*s%s", (int)(signature - token), token, text) > 0);
+	assert_refused(auth, longer, ERROR_INVALID, signature_reason);
+	assert_accepted(auth, token);
+	free(text);
+	free(numbers);
+	free(claims);
+	auth_free(auth);
+}
+
 /* `kid` picks the key: the wrong one is not replaced by the right one. */
 static void test_auth_kid_of_another_key_is_refused(void **state)
 {
@@ -750,6 +779,7 @@ int main(void)
 	    cmocka_unit_test(test_auth_hostile_headers_are_refused),
 	    cmocka_unit_test(test_auth_key_inside_the_token_is_not_trusted),
 	    cmocka_unit_test(test_auth_algorithm_with_another_curve_is_refused),
+	    cmocka_unit_test(test_auth_ec_signature_with_padded_numbers_is_refused),
 	    cmocka_unit_test(test_auth_kid_of_another_key_is_refused),
 	    cmocka_unit_test(test_auth_malformed_tokens_are_refused),
 	    cmocka_unit_test(test_auth_overlong_token_is_refused),

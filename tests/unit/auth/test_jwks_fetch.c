@@ -90,7 +90,8 @@ static void bench_open(struct bench *bench, const struct jwks_fetch_limits *limi
 
 static void bench_free(struct bench *bench)
 {
-	auth_free(bench->auth);
+	if (bench->auth)
+		auth_free(bench->auth);
 	pthread_cond_destroy(&bench->changed);
 	pthread_mutex_destroy(&bench->lock);
 	free(bench->issuer.jwks_url);
@@ -200,7 +201,10 @@ static void test_jwks_fetch_unknown_keys_cause_one_fetch(void **state)
 	struct http_server *server = http_server_start(NULL);
 	struct bench *bench = open_loaded(server);
 	(void)state;
+	http_server_hold(server, true);
 	assert_int_equal(verify(bench, new_token), ERROR_PENDING);
+	assert_int_equal(verify(bench, new_token), ERROR_PENDING);
+	http_server_hold(server, false);
 	wait_change(bench);
 	for (int i = 0; i < 100; i++) {
 		char kid[16];
@@ -476,6 +480,32 @@ static void test_jwks_fetch_file_is_read_again(void **state)
 	unlink(path);
 }
 
+/* Who asks with a set that is no longer the newest is sent to the newest, and nothing is read. */
+static void test_jwks_fetch_demand_with_stale_set_is_told_of_newer(void **state)
+{
+	struct http_server *server = http_server_start(NULL);
+	struct bench *bench = bench_new(http_server_url(server, "/"), NULL);
+	struct jwks_fetch *fetch;
+	(void)state;
+	http_server_set_json(server, old_set);
+	assert_int_equal(jwks_fetch_new(&bench->settings, &patient, count_change, bench, &fetch),
+			 0);
+	wait_change(bench);
+	struct jwks *keys = jwks_fetch_keys(fetch, 0);
+	assert_int_equal(jwks_fetch_demand(fetch, 0, NULL), JWKS_DEMAND_NEWER);
+	assert_int_equal(jwks_fetch_demand(fetch, 0, keys), JWKS_DEMAND_PENDING);
+	wait_change(bench);
+	assert_int_equal(jwks_fetch_demand(fetch, 0, keys), JWKS_DEMAND_NEWER);
+	jwks_unref(keys);
+	keys = jwks_fetch_keys(fetch, 0);
+	assert_int_equal(jwks_fetch_demand(fetch, 0, keys), JWKS_DEMAND_REFUSED);
+	jwks_unref(keys);
+	jwks_fetch_free(fetch);
+	assert_int_equal(atomic_load(&server->requests), 2);
+	bench_free(bench);
+	http_server_stop(server);
+}
+
 /* A file beyond the limit is refused. */
 static void test_jwks_fetch_large_file_is_an_error(void **state)
 {
@@ -676,6 +706,7 @@ int main(void)
 	    cmocka_unit_test(test_jwks_fetch_silent_issuer_does_not_hold_up_others),
 	    cmocka_unit_test(test_jwks_fetch_swaps_while_threads_verify),
 	    cmocka_unit_test(test_jwks_fetch_file_is_read_again),
+	    cmocka_unit_test(test_jwks_fetch_demand_with_stale_set_is_told_of_newer),
 	    cmocka_unit_test(test_jwks_fetch_large_file_is_an_error),
 	    cmocka_unit_test(test_jwks_fetch_tls_needs_a_trusted_certificate),
 	    cmocka_unit_test(test_jwks_fetch_redirect_to_other_scheme_is_refused),

@@ -117,6 +117,8 @@ static void test_pattern_numbers_match_by_value(void **state)
 	    {"{\"value\":[9223372036854775807]}", "{\"value\":9223372036854775807}", NULL, true},
 	    {"{\"value\":[9223372036854775807]}", "{\"value\":9223372036854775806}", NULL, false},
 	    {"{\"value\":[9223372036854775807]}", "{\"value\":9223372036854775808.0}", NULL, false},
+	    {"{\"value\":[-9223372036854775808]}", "{\"value\":9223372036854775808.0}", NULL,
+	     false},
 	    {"{\"value\":[-9223372036854775808]}", "{\"value\":-9223372036854775808.0}", NULL,
 	     true},
 	    {"{\"value\":[9223372036854775808e0]}", "{\"value\":9.223372036854775808e18}", NULL,
@@ -220,6 +222,8 @@ static void test_pattern_variables_match_the_requests_value(void **state)
 	     "{\"path\":{\"key\":\"k\",\"user\":\"u\"}}", false},
 	    {PAIR, "{\"key\":\"ab\",\"value\":{\"user\":\"c\"}}",
 	     "{\"path\":{\"key\":\"a\",\"user\":\"bc\"}}", false},
+	    {PAIR, "{\"key\":\"asb\",\"value\":{\"user\":\"c\"}}",
+	     "{\"path\":{\"key\":\"a\",\"user\":\"bsc\"}}", false},
 	};
 #undef PAIR
 #undef MIXED

@@ -1,0 +1,190 @@
+#include "event/stream.h"
+
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "event/stream_priv.h"
+
+#define FIELD(member) CONFIG_FIELD(struct stream, member)
+#define COUNT(member) CONFIG_COUNT(struct stream, member)
+
+enum { START_LAST_MAX = 1000000 };
+
+static const char *const on_gap_values[] = {
+    [STREAM_GAP_EARLIEST] = "earliest",
+    [STREAM_GAP_LATEST] = "latest",
+    [STREAM_GAP_CLOSE] = "close",
+    NULL,
+};
+
+static const char start_wanted[] =
+    "\"latest\", \"earliest\" or {\"last\": N}, N from 1 to 1000000 events";
+
+static void read_path(const struct config_at *at, const json_t *value, void *target)
+{
+	struct stream *stream = target;
+	char reason[256];
+
+	if (!json_is_string(value))
+		config_refuse_value(at, value, "a path such as \"/users/{user_id}/orders\"");
+	else if (path_template_compile(json_string_value(value), &stream->path, reason))
+		config_refuse(at, NULL, "is no path template: %s", reason);
+}
+
+static bool read_start_name(const char *name, struct stream *stream)
+{
+	stream->start = strcmp(name, "earliest") ? STREAM_START_LATEST : STREAM_START_EARLIEST;
+	return stream->start == STREAM_START_EARLIEST || !strcmp(name, "latest");
+}
+
+static bool read_start_last(const json_t *value, struct stream *stream)
+{
+	const json_t *last = json_object_get(value, "last");
+	double count = json_number_value(last);
+
+	if (json_object_size(value) != 1 || !(count >= 1 && count <= START_LAST_MAX) ||
+	    (uint32_t)count != count)
+		return false;
+	stream->start = STREAM_START_LAST;
+	stream->start_last = (uint32_t)count;
+	return true;
+}
+
+static void read_start(const struct config_at *at, const json_t *value, void *target)
+{
+	const char *name = json_string_value(value);
+
+	if (name ? !read_start_name(name, target) : !read_start_last(value, target))
+		config_refuse_value(at, value, start_wanted);
+}
+
+static void check_max_event(const struct config_at *at, void *target)
+{
+	const struct stream *stream = target;
+
+	if (stream->window_bytes && stream->max_event_bytes > stream->window_bytes)
+		config_refuse(at, NULL,
+			      "is more than \"window\" holds: make it smaller, or \"window\" larger");
+}
+
+static const struct setting settings[] = {
+    {.name = "description",
+     .type = SETTING_STRING,
+     FIELD(description),
+     .doc = "What the stream is, for the page."},
+    {.name = "path",
+     .type = SETTING_CUSTOM,
+     .required = true,
+     .read = read_path,
+     .wanted = "a path; a whole segment may be a parameter, {name}",
+     .schema = "{\"type\": \"string\", \"pattern\": \"^/|[$][{]\"}",
+     .doc = "The path template, such as /users/{user_id}/orders."},
+    {.name = "params",
+     .type = SETTING_MAP,
+     FIELD(params),
+     COUNT(param_count),
+     .table = &stream_param_table,
+     .check = stream_param_complete,
+     .doc = "The request's parameters by name; those of the path are strings where not declared."},
+    {.name = "topics",
+     .type = SETTING_STRINGS,
+     FIELD(topics),
+     COUNT(topic_count),
+     .required = true,
+     .min = 1,
+     .check = stream_topics_check,
+     .doc = "The Kafka topics; or the one entry \"{path.NAME}\": the topic that the path names."},
+    {.name = "allow_topics",
+     .type = SETTING_STRINGS,
+     FIELD(allow_topics),
+     COUNT(allow_topic_count),
+     .check = stream_topics_check_allowed,
+     .doc = "With \"{path.NAME}\": the topics that may be asked for, as names or prefixes that end "
+	    "with *."},
+    {.name = "access",
+     .type = SETTING_CUSTOM,
+     .read = stream_pattern_read_access,
+     .wanted = "\"public\", or a pattern over claims, path, query and header",
+     .schema = "{\"anyOf\": [{\"const\": \"public\"}, {\"$ref\": \"#/$defs/pattern\"},"
+	       " {\"$ref\": \"#/$defs/environment\"}]}",
+     .doc = "Who may subscribe; without it nobody may."},
+    {.name = "filter",
+     .type = SETTING_CUSTOM,
+     .read = stream_pattern_read_filter,
+     .wanted = "a pattern over topic, partition, key, headers and value",
+     .schema = "{\"$ref\": \"#/$defs/pattern\"}",
+     .doc = "Which records a subscriber gets; without it all of them."},
+    {.name = "event",
+     .type = SETTING_CUSTOM,
+     .read = stream_pattern_read_event,
+     .wanted = "an object of event, data, id and retry",
+     .schema = "{\"type\": \"object\", \"additionalProperties\": false, \"properties\": {"
+	       "\"event\": {\"type\": \"string\"}, \"data\": {\"type\": \"string\"},"
+	       " \"id\": {\"type\": \"string\"}, \"retry\": {\"anyOf\": [{\"type\": \"integer\","
+	       " \"minimum\": 0, \"maximum\": 2147483647}, {\"type\": \"string\"}]}}}",
+     .doc = "The SSE fields, as constants or as JSON pointers into the record; without it the value "
+	    "is the data."},
+    {.name = "start",
+     .type = SETTING_CUSTOM,
+     .fallback = "\"latest\"",
+     .read = read_start,
+     .wanted = start_wanted,
+     .schema = "{\"anyOf\": [{\"enum\": [\"latest\", \"earliest\"]}, {\"type\": \"object\","
+	       " \"properties\": {\"last\": {\"type\": \"integer\", \"minimum\": 1,"
+	       " \"maximum\": 1000000}}, \"required\": [\"last\"], \"additionalProperties\":"
+	       " false}, {\"$ref\": \"#/$defs/environment\"}]}",
+     .doc = "Where a subscriber without a last event id begins."},
+    {.name = "on_gap",
+     .type = SETTING_ENUM,
+     FIELD(on_gap),
+     .fallback = "earliest",
+     .values = on_gap_values,
+     .doc = "Where a subscriber goes on, after a gap event, when Kafka has deleted what it missed."},
+    {.name = "heartbeat",
+     .type = SETTING_DURATION,
+     FIELD(heartbeat_ms),
+     .min = 100,
+     .max = 3600000,
+     .fallback = "15s",
+     .doc = "How long a stream is silent before it sends its current id."},
+    {.name = "window",
+     .type = SETTING_SIZE,
+     FIELD(window_bytes),
+     .min = 64 * 1024,
+     .max = INT64_C(64) << 30,
+     .fallback = "64MiB",
+     .doc = "Memory for the recent events of each feed of this stream."},
+    {.name = "max_event",
+     .type = SETTING_SIZE,
+     FIELD(max_event_bytes),
+     .min = 1024,
+     .max = 64 << 20,
+     .fallback = "1MiB",
+     .check = check_max_event,
+     .doc = "Larger records are skipped and counted."},
+};
+
+static void fini(void *target)
+{
+	struct stream *stream = target;
+
+	path_template_free(stream->path);
+	pattern_free(stream->access_pattern);
+	pattern_free(stream->filter);
+	if (stream->mapping)
+		mapping_free(stream->mapping);
+	free(stream->topic_param);
+}
+
+const struct config_table stream_table = {
+    CONFIG_ROWS(settings),
+    .bytes = sizeof(struct stream),
+    .named = true,
+    .fini = fini,
+};
+
+void stream_free(struct stream *stream)
+{
+	config_fini(&stream_table, stream);
+	free(stream);
+}

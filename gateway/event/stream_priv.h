@@ -1,0 +1,28 @@
+/*
+ * stream_priv: what the files of stream share.
+ */
+#ifndef SLUICE_EVENT_STREAM_PRIV_H
+#define SLUICE_EVENT_STREAM_PRIV_H
+
+#include "base/config.h"
+#include "event/stream.h"
+
+/* The settings of one parameter, into a struct stream_param. */
+extern const struct config_table stream_param_table;
+
+const struct stream_param *stream_param_find(const struct stream *stream, struct slice name);
+/* "path", "query", "header". */
+const char *stream_param_place(const struct stream_param *param);
+/* After "params": the parameters of the path that are not declared are strings; those that are, stand in it. */
+void stream_param_complete(const struct config_at *at, void *stream);
+
+/* Readers of stream_table's rows that hold patterns and the mapping. */
+void stream_pattern_read_access(const struct config_at *at, const json_t *value, void *stream);
+void stream_pattern_read_filter(const struct config_at *at, const json_t *value, void *stream);
+void stream_pattern_read_event(const struct config_at *at, const json_t *value, void *stream);
+
+/* After "topics" and "allow_topics". */
+void stream_topics_check(const struct config_at *at, void *stream);
+void stream_topics_check_allowed(const struct config_at *at, void *stream);
+
+#endif
