@@ -24,7 +24,7 @@ LDFLAGS += -fsanitize=$(SAN)
 endif
 
 SOURCES := $(foreach folder,$(FOLDERS),$(wildcard gateway/$(folder)/*.c))
-OBJECTS := $(SOURCES:%.c=$(BUILD)/%.o)
+OBJECTS := $(SOURCES:%.c=$(BUILD)/%.o) $(if $(filter http,$(FOLDERS)),$(BUILD)/gateway/http/page.html.o)
 LIBRARY := $(BUILD)/libsluice.a
 PROGRAM_SOURCES := $(wildcard gateway/*.c)
 
@@ -40,6 +40,11 @@ $(BUILD)/sluice: $(PROGRAM_SOURCES:%.c=$(BUILD)/%.o) $(LIBRARY)
 $(LIBRARY): $(OBJECTS)
 	@rm -f $@
 	$(AR) rcs $@ $^
+
+# The page goes into the program as it is.
+$(BUILD)/gateway/http/page.html.o: gateway/http/page.html
+	@mkdir -p $(@D)
+	ld -r -b binary -z noexecstack -o $@ $<
 
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)

@@ -29,8 +29,8 @@ static void fini_list(const struct setting *setting, void *target)
 	size_t count = *(size_t *)field_at(target, setting->count_offset);
 
 	for (size_t i = 0; i < count; i++) {
-		void *item = setting->indirect ? ((void **)list)[i]
-					       : field_at(list, i * table->bytes);
+		void *item =
+		    setting->indirect ? ((void **)list)[i] : field_at(list, i * table->bytes);
 
 		config_fini(table, item);
 		if (setting->indirect)

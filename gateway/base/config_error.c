@@ -50,8 +50,7 @@ void config_add_error(struct config *config, unsigned line, const char *pointer,
 	errors->items = mem_realloc(errors->items, (at + 1) * sizeof(errors->items[0]));
 	for (; at && errors->items[at - 1].line > line; at--)
 		errors->items[at] = errors->items[at - 1];
-	errors->items[at] =
-	    (struct config_error){line, mem_strdup(pointer), mem_strdup(message)};
+	errors->items[at] = (struct config_error){line, mem_strdup(pointer), mem_strdup(message)};
 	errors->count++;
 }
 

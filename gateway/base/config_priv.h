@@ -10,7 +10,7 @@
 /* One reading of one file. */
 struct config {
 	const char *file; /* borrowed */
-	json_t *lines; /* pointer -> line, by config_text_scan() */
+	json_t *lines;    /* pointer -> line, by config_text_scan() */
 	json_t *expanded; /* pointer -> true: strings that held a variable */
 	struct config_errors *errors;
 };
@@ -23,8 +23,8 @@ void config_add_error(struct config *config, unsigned line, const char *pointer,
 		      const char *message);
 
 /*
- * Notes the line of each value of `text`, which is valid JSON, and refuses repeated names. False (refused) where it is nested too
- * deeply to be read.
+ * Notes the line of each value of `text`, which is valid JSON, and refuses repeated names. False
+ * (refused) where it is nested too deeply to be read.
  */
 bool config_text_scan(struct config *config, struct slice text);
 /* Puts the environment into all strings below `value`. */

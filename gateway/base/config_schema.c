@@ -26,15 +26,14 @@ static json_t *or_environment(json_t *schema)
 
 static json_t *schema_of_range(const struct setting *setting)
 {
-	return json_pack("{s:s, s:I, s:I}", "type", "integer", "minimum",
-			 (json_int_t)setting->min, "maximum",
-			 (json_int_t)config_value_max(setting));
+	return json_pack("{s:s, s:I, s:I}", "type", "integer", "minimum", (json_int_t)setting->min,
+			 "maximum", (json_int_t)config_value_max(setting));
 }
 
 static json_t *schema_of_quantity(const struct setting *setting)
 {
-	const char *pattern = setting->type == SETTING_DURATION ? "^[0-9]+(ms|s|m|h|d)$"
-								: "^[0-9]+(B|KiB|MiB|GiB)$";
+	const char *pattern =
+	    setting->type == SETTING_DURATION ? "^[0-9]+(ms|s|m|h|d)$" : "^[0-9]+(B|KiB|MiB|GiB)$";
 
 	return json_pack("{s:[o, {s:s, s:s}, {s:s}]}", "anyOf", schema_of_range(setting), "type",
 			 "string", "pattern", pattern, "$ref", "#/$defs/environment");
@@ -122,10 +121,10 @@ static void add_secret(json_t *properties, json_t *rules, const struct setting *
 				      "A file that holds it, relative to this file's folder.",
 				      "type", "string", "minLength", 1));
 	json_array_append_new(
-	    rules, setting->required ? json_pack("{s:[{s:[s]}, {s:[O]}]}", "oneOf", "required",
-						 setting->name, "required", file)
-				     : json_pack("{s:{s:[s, O]}}", "not", "required",
-						 setting->name, file));
+	    rules, setting->required
+		       ? json_pack("{s:[{s:[s]}, {s:[O]}]}", "oneOf", "required", setting->name,
+				   "required", file)
+		       : json_pack("{s:{s:[s, O]}}", "not", "required", setting->name, file));
 	json_decref(file);
 }
 
@@ -160,9 +159,8 @@ static json_t *schema_of_table(const struct config_table *table)
 
 json_t *config_schema(const struct config_table *table, const char *title)
 {
-	json_t *schema =
-	    json_pack("{s:s, s:s}", "$schema", "https://json-schema.org/draft/2020-12/schema",
-		      "title", title);
+	json_t *schema = json_pack("{s:s, s:s}", "$schema",
+				   "https://json-schema.org/draft/2020-12/schema", "title", title);
 	json_t *definitions = parse(table->definitions ? table->definitions : "{}");
 	json_t *root = schema_of_table(table);
 

@@ -179,7 +179,8 @@ static void expand_text(const struct config_at *at, const char *text, struct buf
 		if (escaped) {
 			buffer_append_text(out, "${");
 		} else if (end) {
-			expand_variable(at, (struct slice){start + 2, (size_t)(end - start - 2)}, out);
+			expand_variable(at, (struct slice){start + 2, (size_t)(end - start - 2)},
+					out);
 		} else {
 			config_refuse(at, NULL, "\"${\" has no \"}\": write $${ for ${");
 			return;

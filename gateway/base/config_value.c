@@ -321,7 +321,7 @@ static bool is_among(const char *text, char *const *strings, size_t count)
 	return false;
 }
 
-static void read_string_of(const struct reading *reading, size_t i, char **strings, size_t *count)
+static void read_string_of(const struct reading *reading, size_t i, char **strings)
 {
 	const json_t *value = json_array_get(reading->value, i);
 	struct config_at at = config_element(reading->at, i);
@@ -329,12 +329,11 @@ static void read_string_of(const struct reading *reading, size_t i, char **strin
 
 	element.type = element.values ? SETTING_ENUM : SETTING_STRING;
 	element.min = 1;
-	if (!json_string_length(value) || (element.values && find_value(&element, value) < 0))
+	strings[i] = mem_strdup(json_is_string(value) ? json_string_value(value) : "");
+	if (!*strings[i] || (element.values && find_value(&element, value) < 0))
 		refuse(&(struct reading){&at, value, &element, NULL, NULL});
-	else if (is_among(json_string_value(value), strings, *count))
-		config_refuse(&at, NULL, "\"%s\" is there twice", json_string_value(value));
-	else
-		strings[(*count)++] = mem_strdup(json_string_value(value));
+	else if (is_among(strings[i], strings, i))
+		config_refuse(&at, NULL, "\"%s\" is there twice", strings[i]);
 }
 
 static void read_strings(const struct reading *reading)
@@ -351,7 +350,8 @@ static void read_strings(const struct reading *reading)
 	strings = mem_zalloc((length + 1) * sizeof(*strings));
 	*(char ***)reading->field = strings;
 	for (size_t i = 0; i < length; i++)
-		read_string_of(reading, i, strings, count);
+		read_string_of(reading, i, strings);
+	*count = length;
 }
 
 static void read_json(const struct reading *reading)
@@ -360,10 +360,10 @@ static void read_json(const struct reading *reading)
 }
 
 static void (*const readers[])(const struct reading *) = {
-    [SETTING_BOOL] = read_bool,	      [SETTING_INTEGER] = read_integer,
+    [SETTING_BOOL] = read_bool,       [SETTING_INTEGER] = read_integer,
     [SETTING_NUMBER] = read_number,   [SETTING_DURATION] = read_quantity,
     [SETTING_SIZE] = read_quantity,   [SETTING_STRING] = read_string,
-    [SETTING_PATH] = read_path,	      [SETTING_ENUM] = read_enum,
+    [SETTING_PATH] = read_path,       [SETTING_ENUM] = read_enum,
     [SETTING_STRINGS] = read_strings, [SETTING_JSON] = read_json,
 };
 

@@ -63,8 +63,9 @@ static void check_max_event(const struct config_at *at, void *target)
 	const struct stream *stream = target;
 
 	if (stream->window_bytes && stream->max_event_bytes > stream->window_bytes)
-		config_refuse(at, NULL,
-			      "is more than \"window\" holds: make it smaller, or \"window\" larger");
+		config_refuse(
+		    at, NULL,
+		    "is more than \"window\" holds: make it smaller, or \"window\" larger");
 }
 
 static const struct setting settings[] = {
@@ -122,8 +123,9 @@ static const struct setting settings[] = {
 	       "\"event\": {\"type\": \"string\"}, \"data\": {\"type\": \"string\"},"
 	       " \"id\": {\"type\": \"string\"}, \"retry\": {\"anyOf\": [{\"type\": \"integer\","
 	       " \"minimum\": 0, \"maximum\": 2147483647}, {\"type\": \"string\"}]}}}",
-     .doc = "The SSE fields, as constants or as JSON pointers into the record; without it the value "
-	    "is the data."},
+     .doc =
+	 "The SSE fields, as constants or as JSON pointers into the record; without it the value "
+	 "is the data."},
     {.name = "start",
      .type = SETTING_CUSTOM,
      .fallback = "\"latest\"",
@@ -139,7 +141,8 @@ static const struct setting settings[] = {
      FIELD(on_gap),
      .fallback = "earliest",
      .values = on_gap_values,
-     .doc = "Where a subscriber goes on, after a gap event, when Kafka has deleted what it missed."},
+     .doc =
+	 "Where a subscriber goes on, after a gap event, when Kafka has deleted what it missed."},
     {.name = "heartbeat",
      .type = SETTING_DURATION,
      FIELD(heartbeat_ms),

@@ -13,7 +13,8 @@ extern const struct config_table stream_param_table;
 const struct stream_param *stream_param_find(const struct stream *stream, struct slice name);
 /* "path", "query", "header". */
 const char *stream_param_place(const struct stream_param *param);
-/* After "params": the parameters of the path that are not declared are strings; those that are, stand in it. */
+/* After "params": the parameters of the path that are not declared are strings; those that are,
+ * stand in it. */
 void stream_param_complete(const struct config_at *at, void *stream);
 
 /* Readers of stream_table's rows that hold patterns and the mapping. */

@@ -51,10 +51,13 @@ static void take_topic_param(const struct config_at *at, struct stream *stream, 
 
 static void check_name(const struct config_at *at, const char *name)
 {
+	if (!*name)
+		return; /* refused already */
 	if (path_variable(name).len)
 		config_refuse(at, NULL, "a topic from the path must be the only entry");
 	else if (strchr(name, '{'))
-		config_refuse(at, NULL, "the only variable here is a path parameter, \"{path.NAME}\"");
+		config_refuse(at, NULL,
+			      "the only variable here is a path parameter, \"{path.NAME}\"");
 	else if (!is_legal(slice_of(name)))
 		config_refuse(at, NULL, "is no topic: " LEGAL_NAME);
 }
@@ -86,8 +89,9 @@ static void check_allowed(const struct config_at *at, const char *name)
 	if (legal.len && name[legal.len - 1] == '*')
 		legal.len--;
 	if (legal.len && !is_legal(legal))
-		config_refuse(at, NULL, "is no topic or prefix: " LEGAL_NAME
-					", and only a prefix ends with *");
+		config_refuse(at, NULL,
+			      "is no topic or prefix: " LEGAL_NAME
+			      ", and only a prefix ends with *");
 }
 
 void stream_topics_check_allowed(const struct config_at *at, void *target)
@@ -97,7 +101,7 @@ void stream_topics_check_allowed(const struct config_at *at, void *target)
 	if (stream->topic_param && !stream->allow_topic_count)
 		config_refuse(at->parent, NULL,
 			      "lacks \"allow_topics\": name the topics that the path may ask for");
-	else if (!stream->topic_param && stream->allow_topic_count)
+	else if (stream->topic_count && stream->allow_topic_count)
 		config_refuse(at, NULL, "is for \"topics\": [\"{path.NAME}\"] only: take it out");
 	for (size_t i = 0; i < stream->allow_topic_count; i++) {
 		struct config_at place = config_element(at, i);
@@ -117,8 +121,8 @@ static bool allows(const char *allowed, struct slice topic)
 
 	if (allowed[len - 1] != '*')
 		return slice_equal(slice_of(allowed), topic);
-	if (len == 1)
-		return !is_kafkas_own(topic);
+	if (is_kafkas_own(topic) && len <= 2)
+		return false;
 	return topic.len >= len - 1 && !memcmp(allowed, topic.base, len - 1);
 }
 

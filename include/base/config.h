@@ -1,14 +1,15 @@
 /*
  * config: reads a JSON file (RFC 8259) into structs by tables: one row a setting.
  *
- * From the same rows come the reading with its defaults and errors, the JSON Schema and the Markdown reference. All
- * errors of a file are collected, each with its line, its JSON pointer (RFC 6901) and what would be right. Unknown and
- * repeated names are errors.
+ * From the same rows come the reading with its defaults and errors, the JSON Schema and the
+ * Markdown reference. All errors of a file are collected, each with its line, its JSON pointer (RFC
+ * 6901) and what would be right. Unknown and repeated names are errors.
  *
- * In any string, ${NAME} stands for an environment variable, ${NAME:-text} for `text` where it is unset or empty, and
- * $${ for ${. A number or a boolean may be written as a string that holds one. A `secret` setting NAME may be
- * given as NAME_file instead: a file, relative to the configuration's folder, whose content without the newline at its end is
- * the value.
+ * In any string, ${NAME} stands for an environment variable, ${NAME:-text} for `text` where it is
+ * unset or empty, and
+ * $${ for ${. A number or a boolean may be written as a string that holds one. A `secret` setting
+ * NAME may be given as NAME_file instead: a file, relative to the configuration's folder, whose
+ * content without the newline at its end is the value.
  *
  * Nothing here is kept between calls. Thread: any.
  */
@@ -31,18 +32,23 @@ enum {
 
 /* What a setting is in JSON, and what it is read into. */
 enum setting_type {
-	SETTING_BOOL, /* bool */
-	SETTING_INTEGER, /* uint16_t, uint32_t or uint64_t, min to max */
-	SETTING_NUMBER, /* double; the bool at .count_offset says whether it is there */
-	SETTING_DURATION, /* uint32_t of milliseconds: "250ms", "15s", "5m", "24h", "7d", or an integer */
-	SETTING_SIZE, /* uint32_t or uint64_t of bytes: "512B", "256KiB", "64MiB", "1GiB", or an integer */
-	SETTING_STRING, /* char *, at least .min bytes long; its length goes to .count_offset where there is one */
-	SETTING_PATH, /* char *: a file, relative to the configuration's folder */
-	SETTING_ENUM, /* an enum: the index in .values */
-	SETTING_STRINGS, /* char **, without repeats; .min: the fewest; .values: what each may be, NULL: anything */
-	SETTING_OBJECT, /* a struct by .table, that begins at .offset */
-	SETTING_ARRAY, /* struct *, each by .table; .min: the fewest */
-	SETTING_MAP, /* likewise, of an object: the member's name goes to the first field, a char * */
+	SETTING_BOOL,     /* bool */
+	SETTING_INTEGER,  /* uint16_t, uint32_t or uint64_t, min to max */
+	SETTING_NUMBER,   /* double; the bool at .count_offset says whether it is there */
+	SETTING_DURATION, /* uint32_t of milliseconds: "250ms", "15s", "5m", "24h", "7d", or an
+			     integer */
+	SETTING_SIZE,     /* uint32_t or uint64_t of bytes: "512B", "256KiB", "64MiB", "1GiB", or an
+			     integer */
+	SETTING_STRING,  /* char *, at least .min bytes long; its length goes to .count_offset where
+			    there is one */
+	SETTING_PATH,    /* char *: a file, relative to the configuration's folder */
+	SETTING_ENUM,    /* an enum: the index in .values */
+	SETTING_STRINGS, /* char **, without repeats; .min: the fewest; .values: what each may be,
+			    NULL: anything */
+	SETTING_OBJECT,  /* a struct by .table, that begins at .offset */
+	SETTING_ARRAY,   /* struct *, each by .table; .min: the fewest */
+	SETTING_MAP,  /* likewise, of an object: the member's name goes to the first field, a char *
+		       */
 	SETTING_JSON, /* json_t *: a reference */
 	SETTING_CUSTOM, /* .read does it */
 };
@@ -54,7 +60,7 @@ struct config_table;
 struct config_at {
 	struct config *config;
 	const struct config_at *parent; /* NULL: the whole file */
-	const char *name; /* of the member; NULL: an element */
+	const char *name;               /* of the member; NULL: an element */
 	size_t index;
 };
 
@@ -62,11 +68,12 @@ struct setting {
 	const char *name;
 	enum setting_type type;
 	size_t offset, bytes; /* CONFIG_FIELD() */
-	size_t count_offset; /* CONFIG_COUNT(); 0: none */
-	int64_t min, max; /* max 0: as much as fits */
-	const char *fallback; /* where the file says nothing: JSON, or for the types written as strings their text; NULL: zero */
+	size_t count_offset;  /* CONFIG_COUNT(); 0: none */
+	int64_t min, max;     /* max 0: as much as fits */
+	const char *fallback; /* where the file says nothing: JSON, or for the types written as
+				 strings their text; NULL: zero */
 	bool required;
-	bool secret; /* SETTING_STRING: never shown, and NAME_file works */
+	bool secret;   /* SETTING_STRING: never shown, and NAME_file works */
 	bool indirect; /* SETTING_MAP: an array of pointers, each struct allocated by itself */
 	const char *const *values; /* SETTING_ENUM, SETTING_STRINGS: ends with NULL */
 	const struct config_table *table;
@@ -74,19 +81,22 @@ struct setting {
 	const char *schema; /* SETTING_JSON, SETTING_CUSTOM: JSON */
 	/* SETTING_CUSTOM: `value` is NULL where the file says nothing and there is no fallback. */
 	void (*read)(const struct config_at *at, const json_t *value, void *target);
-	/* Others: after reading, whether the file says something or not. Fields that were refused are zero. */
+	/* Others: after reading, whether the file says something or not. Fields that were refused
+	 * are zero, strings of a list "". */
 	void (*check)(const struct config_at *at, void *target);
 	const char *doc; /* one line */
 };
 
-/* Rows are read in their order, whatever the file's. `target` of read, check and fini is the struct that the table describes. */
+/* Rows are read in their order, whatever the file's. `target` of read, check and fini is the struct
+ * that the table describes. */
 struct config_table {
 	const struct setting *settings;
 	size_t count;
 	size_t bytes; /* of the struct */
-	bool named; /* SETTING_MAP: the first field is the char *name */
+	bool named;   /* SETTING_MAP: the first field is the char *name */
 	void (*check)(const struct config_at *at, void *target); /* after all rows; may be NULL */
-	void (*fini)(void *target); /* frees what SETTING_CUSTOM rows and checks made; may be NULL */
+	void (*fini)(
+	    void *target);       /* frees what SETTING_CUSTOM rows and checks made; may be NULL */
 	const char *definitions; /* the root's: JSON Schema $defs that rows refer to; NULL: none */
 };
 
@@ -108,8 +118,9 @@ struct config_errors {
 };
 
 /*
- * Reads the file, or `text` as though it stood in it, into `target`, which need not be initialised; the caller
- * config_fini()s it on success. Errors: ERROR_INVALID, ERROR_IO; then `errors` (the caller's to free) has at least one.
+ * Reads the file, or `text` as though it stood in it, into `target`, which need not be initialised;
+ * the caller config_fini()s it on success. Errors: ERROR_INVALID, ERROR_IO; then `errors` (the
+ * caller's to free) has at least one.
  */
 MUST_CHECK int config_load(const struct config_table *table, void *target, const char *file,
 			   struct config_errors *errors);
@@ -122,11 +133,11 @@ void config_errors_print(const struct config_errors *errors, const char *file, F
 void config_errors_free(struct config_errors *errors);
 
 /*
- * For read and check: the place is wrong. `below` is a pointer from it, "" or NULL for the place itself. The message is copied and says what would be
- * right.
+ * For read and check: the place is wrong. `below` is a pointer from it, "" or NULL for the place
+ * itself. The message is copied and says what would be right.
  */
 void config_refuse(const struct config_at *at, const char *below, const char *format, ...)
-	__attribute__((format(printf, 3, 4)));
+    __attribute__((format(printf, 3, 4)));
 /* The same with "is VALUE, but must be WANTED". */
 void config_refuse_value(const struct config_at *at, const json_t *value, const char *wanted);
 

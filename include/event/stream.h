@@ -64,7 +64,7 @@ struct stream {
 /* The settings of one stream, into a struct stream whose name is set: one element of the configuration's "streams". */
 extern const struct config_table stream_table;
 
-/* Whether a subscriber may ask for the topic: a legal name that the stream names or its allow-list has. A lone "*" has no topics
+/* Whether a subscriber may ask for the topic: a legal name that the stream names or its allow-list has. "*" and "_*" have no topics
  * that begin with "__", Kafka's own. Thread: any. */
 bool stream_allows_topic(const struct stream *stream, struct slice topic);
 

@@ -156,6 +156,27 @@ static void test_position_of_fewer_topics_grows(void **state)
 	position_fini(&from);
 }
 
+/* Partitions from the count on are forgotten; they count as 0, also when the topic grows again. */
+static void test_position_truncate_forgets_the_rest(void **state)
+{
+	struct position position, copy;
+
+	(void)state;
+	init_three(&position);
+	position_truncate(&position, 0, 5);
+	assert_int_equal(position_get(&position, 0, 1), 20);
+	position_truncate(&position, 0, 1);
+	position_truncate(&position, 1, 0);
+	assert_int_equal(position_get(&position, 0, 0), 10);
+	assert_int_equal(position_get(&position, 0, 1), 0);
+	position_copy(&copy, &position);
+	assert_int_equal(copy.topics[0].partition_count, 1);
+	position_set(&position, 0, 2, 7);
+	assert_int_equal(position_get(&position, 0, 1), 0);
+	position_fini(&copy);
+	position_fini(&position);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -166,6 +187,7 @@ int main(void)
 	    cmocka_unit_test(test_position_order_looks_at_every_partition),
 	    cmocka_unit_test(test_position_merge_takes_the_higher),
 	    cmocka_unit_test(test_position_of_fewer_topics_grows),
+	    cmocka_unit_test(test_position_truncate_forgets_the_rest),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

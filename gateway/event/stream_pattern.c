@@ -1,0 +1,227 @@
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "event/document.h"
+#include "event/stream_priv.h"
+
+/* What the compile of a pattern may refer to, and what it asked for in vain. */
+struct names {
+	const struct stream *stream;
+	char unknown[128]; /* "query.leval"; empty: all were found */
+};
+
+static bool is_claim(struct slice name)
+{
+	return name.len > 7 && !memcmp(name.base, "claims.", 7);
+}
+
+static const struct stream_param *find_param(const struct stream *stream, struct slice name)
+{
+	const char *dot = memchr(name.base, '.', name.len);
+	struct slice place = {name.base, dot ? (size_t)(dot - name.base) : 0};
+	const struct stream_param *param;
+
+	if (!dot)
+		return NULL;
+	param = stream_param_find(
+	    stream, (struct slice){dot + 1, (size_t)(name.base + name.len - dot - 1)});
+	return param && slice_equal(slice_of(stream_param_place(param)), place) ? param : NULL;
+}
+
+static int find_name(void *context, struct slice name, enum pattern_variable_type *type,
+		     bool *optional)
+{
+	struct names *names = context;
+	const struct stream_param *param = find_param(names->stream, name);
+
+	*optional = param && !param->required && !param->default_value;
+	*type = param ? param->type : PATTERN_ANY;
+	/* A path that was refused has parameters that nobody knows. */
+	if (param || is_claim(name) || !names->stream->path)
+		return 0;
+	snprintf(names->unknown, sizeof(names->unknown), "%.*s", (int)name.len, name.base);
+	return ERROR_NOT_FOUND;
+}
+
+static char *param_name(const struct stream_param *param)
+{
+	struct buffer name = {0};
+
+	buffer_append_format(&name, "%s.%s", stream_param_place(param), param->name);
+	buffer_text(&name);
+	return name.base;
+}
+
+static void refuse_unknown(const struct config_at *at, const char *pointer,
+			   const struct names *names)
+{
+	const struct stream *stream = names->stream;
+	char **known = mem_alloc((stream->param_count + 1) * sizeof(*known));
+	const char *near;
+
+	for (size_t i = 0; i < stream->param_count; i++)
+		known[i] = param_name(&stream->params[i]);
+	near = config_suggest(names->unknown, (const char *const *)known, stream->param_count);
+	if (near)
+		config_refuse(at, pointer, "\"{%s}\" is not declared; did you mean \"{%s}\"?",
+			      names->unknown, near);
+	else
+		config_refuse(at, pointer, "\"{%s}\" is not declared: add it to \"params\"",
+			      names->unknown);
+	for (size_t i = 0; i < stream->param_count; i++)
+		free(known[i]);
+	free(known);
+}
+
+/* NULL: it was refused. */
+static struct pattern *compile(const struct config_at *at, const json_t *source,
+			       const struct stream *stream, const char *const *roots)
+{
+	struct names names = {.stream = stream};
+	struct pattern_scope scope = {.find = find_name, .context = &names, .roots = roots};
+	struct pattern_error error;
+	struct pattern *pattern = NULL;
+
+	if (!pattern_compile(source, &scope, &pattern, &error))
+		return pattern;
+	if (*names.unknown)
+		refuse_unknown(at, error.pointer, &names);
+	else
+		config_refuse(at, error.pointer, "%s", error.reason);
+	return NULL;
+}
+
+void stream_pattern_read_access(const struct config_at *at, const json_t *value, void *target)
+{
+	static const char *const roots[] = {"claims", "path", "query", "header", NULL};
+	struct stream *stream = target;
+	const char *name = json_string_value(value);
+
+	stream->access = STREAM_CLOSED;
+	if (!value)
+		return;
+	if (name && !strcmp(name, "public")) {
+		stream->access = STREAM_PUBLIC;
+	} else if (!json_is_object(value)) {
+		config_refuse_value(at, value,
+				    "\"public\" or a pattern such as {\"claims\": {\"sub\": "
+				    "[\"{path.user_id}\"]}}");
+	} else {
+		stream->access = STREAM_PATTERN;
+		stream->access_pattern = compile(at, value, stream, roots);
+	}
+}
+
+/* The parameter that a value stands for as a whole, "{path.x}"; NULL: it is something else. */
+static const struct stream_param *whole_param(const struct stream *stream, const json_t *value)
+{
+	const char *text = json_string_value(value);
+	size_t len = json_string_length(value);
+
+	if (len < 3 || text[0] != '{' || text[len - 1] != '}')
+		return NULL;
+	return find_param(stream, (struct slice){text + 1, len - 2});
+}
+
+/* A value of a leaf that looks at what is always a string. */
+static void check_string(const struct config_at *at, const char *what, const json_t *value,
+			 const struct stream *stream)
+{
+	const struct stream_param *param = whole_param(stream, value);
+
+	if (param && param->type != PATTERN_STRING)
+		config_refuse(at, NULL,
+			      "%s is a string and never equal to a number or boolean: declare "
+			      "\"%s\" with \"type\": \"string\"",
+			      what, param->name);
+	else if (json_is_number(value) || json_is_boolean(value))
+		config_refuse(at, NULL,
+			      "%s is a string and never equal to a number or boolean: write the "
+			      "value in quotes",
+			      what);
+}
+
+static void check_strings(const struct config_at *at, const char *what, const json_t *leaf,
+			  const struct stream *stream)
+{
+	const json_t *value;
+	size_t i;
+
+	json_array_foreach(leaf, i, value)
+	{
+		struct config_at place = config_element(at, i);
+
+		check_string(&place, what, value, stream);
+	}
+}
+
+static void check_filter(const struct config_at *at, const json_t *source,
+			 const struct stream *stream)
+{
+	struct config_at key = config_member(at, "key"), topic = config_member(at, "topic");
+	struct config_at headers = config_member(at, "headers");
+	const char *name;
+	json_t *leaf;
+
+	check_strings(&key, "the key", json_object_get(source, "key"), stream);
+	check_strings(&topic, "the topic", json_object_get(source, "topic"), stream);
+	json_object_foreach(json_object_get(source, "headers"), name, leaf)
+	{
+		struct config_at place = config_member(&headers, name);
+
+		check_strings(&place, "a header", leaf, stream);
+	}
+}
+
+/* The document parts that a filter looks at. */
+static unsigned parts_of(const struct pattern *filter)
+{
+	static const struct {
+		const char *root;
+		unsigned itself, below;
+	} rows[] = {
+	    {"topic", DOCUMENT_TOPIC, DOCUMENT_TOPIC},
+	    {"partition", DOCUMENT_PARTITION, DOCUMENT_PARTITION},
+	    {"key", DOCUMENT_KEY, DOCUMENT_KEY_JSON},
+	    {"headers", DOCUMENT_HEADERS, DOCUMENT_HEADERS},
+	    {"value", DOCUMENT_VALUE, DOCUMENT_VALUE},
+	};
+	unsigned parts = 0;
+	bool below;
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		if (pattern_looks_at(filter, rows[i].root, &below))
+			parts |= below ? rows[i].below : rows[i].itself;
+	return parts;
+}
+
+void stream_pattern_read_filter(const struct config_at *at, const json_t *value, void *target)
+{
+	static const char *const roots[] = {"topic", "partition", "key", "headers", "value", NULL};
+	struct stream *stream = target;
+
+	if (!value)
+		return;
+	stream->filter = compile(at, value, stream, roots);
+	if (!stream->filter)
+		return;
+	check_filter(at, value, stream);
+	stream->parts |= parts_of(stream->filter);
+}
+
+void stream_pattern_read_event(const struct config_at *at, const json_t *value, void *target)
+{
+	struct stream *stream = target;
+	char pointer[256] = "", reason[256] = "";
+
+	if (mapping_compile(value, &stream->mapping, pointer, reason)) {
+		config_refuse(at, pointer, "%s", reason);
+		return;
+	}
+	if ((stream->parts & DOCUMENT_KEY) && (mapping_parts(stream->mapping) & DOCUMENT_KEY_JSON))
+		config_refuse(at, NULL,
+			      "looks inside the key as JSON, but \"filter\" compares the key as a "
+			      "string: let both look inside, or none");
+	stream->parts |= mapping_parts(stream->mapping);
+}
