@@ -1,40 +1,68 @@
-# Sluice: see README.md. `make` builds build/release/sluice; SAN=address,undefined or SAN=thread builds beside it.
+# Sluice. The commands are in README.md.
+#
+#   make                        build/release/sluice
+#   make SAN=address,undefined  build/san-address-undefined/sluice; likewise SAN=thread
 
-CC ?= gcc
+CC := gcc
+CLANG := clang
 SAN ?=
-MODE := $(if $(SAN),san-$(subst $(comma),-,$(SAN)),release)
 comma := ,
+MODE := $(if $(SAN),san-$(subst $(comma),-,$(SAN)),release)
 BUILD ?= build/$(MODE)
 FOLDERS ?= base event feed kafka auth http
 
 PACKAGES := libh2o-evloop libnghttp2 rdkafka jansson cjose libcurl openssl zlib
-CPPFLAGS += -Iinclude -Igateway -D_GNU_SOURCE -DH2O_USE_EPOLL=1 $(shell pkg-config --cflags $(PACKAGES))
+# Where pkg-config or a library is still missing, `deps` says so in its own words.
+PACKAGE_CFLAGS = $(shell pkg-config --cflags $(PACKAGES) 2>/dev/null)
+PACKAGE_LIBS = $(shell pkg-config --libs $(PACKAGES) 2>/dev/null)
+CPPFLAGS = -Iinclude -Igateway -D_GNU_SOURCE -DH2O_USE_EPOLL=1 $(PACKAGE_CFLAGS)
 WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wconversion -Wcast-qual \
 	-Wwrite-strings -Wformat=2 -Wvla -Werror
-CFLAGS += -std=c11 -g -pthread -fno-omit-frame-pointer $(WARNINGS)
-LDFLAGS += -pthread
-LDLIBS += $(shell pkg-config --libs $(PACKAGES)) -lm
+CFLAGS := -std=c11 -g -pthread -fno-omit-frame-pointer $(WARNINGS)
+LDLIBS = $(PACKAGE_LIBS) -lm
 ifeq ($(SAN),)
-CFLAGS += -O2 -flto=auto
-LDFLAGS += -O2 -flto=auto
+# Fat objects: the program is linked with LTO, the many tests without.
+CFLAGS += -O2 -flto=auto -ffat-lto-objects
+LDFLAGS := -pthread -O2 -flto=auto
+TEST_LDFLAGS := -pthread -fno-lto
 AR := gcc-ar
 else
 CFLAGS += -O1 -fsanitize=$(SAN) -fno-sanitize-recover=all
-LDFLAGS += -fsanitize=$(SAN)
+LDFLAGS := -pthread -fsanitize=$(SAN)
+TEST_LDFLAGS := $(LDFLAGS)
 endif
 
+# All but main.c; the parts that tie the folders together need all of them.
 SOURCES := $(foreach folder,$(FOLDERS),$(wildcard gateway/$(folder)/*.c))
-OBJECTS := $(SOURCES:%.c=$(BUILD)/%.o) $(if $(filter http,$(FOLDERS)),$(BUILD)/gateway/http/page.html.o)
+ifneq ($(filter http,$(FOLDERS)),)
+SOURCES += $(filter-out gateway/main.c,$(wildcard gateway/*.c))
+PAGE := $(BUILD)/gateway/http/page.html.o
+endif
+OBJECTS := $(SOURCES:%.c=$(BUILD)/%.o) $(PAGE)
 LIBRARY := $(BUILD)/libsluice.a
-PROGRAM_SOURCES := $(wildcard gateway/*.c)
 
-UNIT_SOURCES := $(foreach folder,$(FOLDERS),$(wildcard tests/unit/$(folder)/test_*.c))
-UNIT_TESTS := $(UNIT_SOURCES:tests/%.c=$(BUILD)/tests/%)
+UNIT_SOURCES := $(foreach folder,$(FOLDERS) gateway lib,$(wildcard tests/unit/$(folder)/test_*.c))
+UNIT_TESTS := $(UNIT_SOURCES:%.c=$(BUILD)/%)
+INTEGRATION_TESTS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/integration/[0-9]*.c))
+TEST_LIBRARY := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/lib/*.c))
+TEST_LDLIBS = $(LIBRARY) -lcmocka $(LDLIBS)
 
-.PHONY: all unit
+.PHONY: all run test unit integration unit-programs integration-programs lint fuzz fuzz-programs bench kafka deps-run deps-test clean
+.SECONDARY:
 all: $(BUILD)/sluice
 
-$(BUILD)/sluice: $(PROGRAM_SOURCES:%.c=$(BUILD)/%.o) $(LIBRARY)
+run: deps-run
+	@$(MAKE) -s all
+	@exec $(BUILD)/sluice --dev
+
+# Everything: see tests/run.sh for what it runs and in which order.
+test: deps-test
+	@tests/run.sh
+
+deps-run deps-test: deps-%:
+	@tests/deps.sh $*
+
+$(BUILD)/sluice: $(BUILD)/gateway/main.o $(LIBRARY)
 	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 $(LIBRARY): $(OBJECTS)
@@ -48,13 +76,77 @@ $(BUILD)/gateway/http/page.html.o: gateway/http/page.html
 
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+	$(CC) $(CPPFLAGS) $(if $(filter tests/%,$<),-Itests) $(CFLAGS) -MMD -MP -c -o $@ $<
 
-$(BUILD)/tests/unit/%: tests/unit/%.c $(LIBRARY)
+$(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(TEST_LIBRARY) $(LIBRARY)
+	$(CC) $(TEST_LDFLAGS) -o $@ $< $(TEST_LIBRARY) $(TEST_LDLIBS)
+
+$(BUILD)/tests/integration/%: $(BUILD)/tests/integration/%.o $(TEST_LIBRARY) $(LIBRARY)
+	$(CC) $(TEST_LDFLAGS) -o $@ $< $(TEST_LIBRARY) $(TEST_LDLIBS)
+
+unit-programs: $(UNIT_TESTS)
+integration-programs: $(BUILD)/sluice $(INTEGRATION_TESTS) kafka
+
+unit: unit-programs
+	@tests/run.sh programs $(UNIT_TESTS)
+
+integration: integration-programs
+	@SLUICE_BINARY=$(BUILD)/sluice tests/run.sh programs $(INTEGRATION_TESTS) $(wildcard tests/integration/[0-9]*.py)
+
+# For tests/run.sh. What needs a browser, or other people's programs, is run against the release build alone.
+.PHONY: list-unit list-integration list-binary list-fuzz
+list-unit:
+	@echo $(UNIT_TESTS)
+list-integration:
+	@echo $(if $(SAN),$(filter-out %_browser,$(INTEGRATION_TESTS)),$(INTEGRATION_TESTS) $(wildcard tests/integration/[0-9]*.py))
+list-binary:
+	@echo $(BUILD)/sluice
+list-fuzz:
+	@echo $(FUZZ_TARGETS)
+
+# Apache Kafka's jars, as tests/kafka/pom.xml names them.
+kafka: build/kafka/.complete
+build/kafka/.complete: tests/kafka/pom.xml
+	mvn -q -B -f tests/kafka/pom.xml dependency:copy-dependencies -DoutputDirectory=$(CURDIR)/build/kafka
+	@touch $@
+
+lint:
+	tests/lint/layers.sh
+	clang-format --dry-run -Werror $(shell git ls-files '*.c' '*.h')
+	@for source in $(shell git ls-files 'gateway/*.c'); do \
+		$(CLANG) -fsyntax-only -std=c11 $(CPPFLAGS) $(WARNINGS) $$source || exit 1; done
+
+# Each target runs for FUZZ_RUNS inputs from its corpus on, FUZZ_SECONDS at the most.
+FUZZ_RUNS ?= 20000
+FUZZ_SECONDS ?= 20
+FUZZ_BUILD := build/fuzz
+FUZZ_CFLAGS := -std=c11 -g -O1 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
+FUZZ_TARGETS := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
+FUZZ_OBJECTS := $(SOURCES:%.c=$(FUZZ_BUILD)/%.o) $(FUZZ_BUILD)/page.o
+
+$(FUZZ_BUILD)/page.o: $(BUILD)/gateway/http/page.html.o
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) -Itests $(CFLAGS) -MMD -MP $(LDFLAGS) -o $@ $< $(LIBRARY) -lcmocka $(LDLIBS)
+	cp $< $@
 
-unit: $(UNIT_TESTS)
-	@for test in $(UNIT_TESTS); do $$test || exit 1; done
+$(FUZZ_BUILD)/%.o: %.c
+	@mkdir -p $(@D)
+	$(CLANG) $(CPPFLAGS) $(FUZZ_CFLAGS) -MMD -MP -c -o $@ $<
 
--include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+$(FUZZ_BUILD)/libsluice.a: $(FUZZ_OBJECTS)
+	@rm -f $@
+	ar rcs $@ $^
+
+$(FUZZ_BUILD)/fuzz_%: $(FUZZ_BUILD)/tests/fuzz/fuzz_%.o $(FUZZ_BUILD)/libsluice.a
+	$(CLANG) -pthread -fsanitize=fuzzer,address,undefined -o $@ $^ $(LDLIBS)
+
+fuzz-programs: $(FUZZ_TARGETS:%=$(FUZZ_BUILD)/fuzz_%)
+
+fuzz: fuzz-programs
+	@tests/run.sh fuzz $(FUZZ_BUILD) $(FUZZ_RUNS) $(FUZZ_SECONDS) $(FUZZ_TARGETS)
+
+-include $(wildcard tests/bench/bench.mk)
+
+clean:
+	rm -rf build
+
+-include $(shell find $(BUILD) $(FUZZ_BUILD) -name '*.d' 2>/dev/null)

@@ -89,7 +89,6 @@ void connection_close(struct connection *connection)
 		h2o_linklist_unlink(&connection->pump);
 	timer_list_set(&connection->loop->linger_timers, &connection->timer,
 		       connection->loop->now_ms);
-	http_loop_hurry(connection->loop);
 	h2o_socket_close(connection->socket);
 }
 
@@ -147,7 +146,6 @@ void connection_finish(struct connection *connection, struct slice bytes)
 		return;
 	}
 	connection->last_words = mem_strndup(bytes.base, bytes.len);
-	http_loop_hurry(connection->loop);
 	h2o_socket_write(socket, &(h2o_iovec_t){connection->last_words, bytes.len}, 1,
 			 on_last_words_written);
 }

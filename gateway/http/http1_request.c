@@ -70,7 +70,6 @@ static void enter_answer(struct http1_request *self, enum connection_state state
 
 	connection->state = (uint8_t)state;
 	timer_list_set(&loop->slow_timers, &connection->timer, loop->now_ms);
-	http_loop_hurry(loop);
 }
 
 static void reply(struct http_request *request, const struct http_response *response)

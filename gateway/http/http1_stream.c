@@ -125,7 +125,6 @@ static enum written write_clear(struct connection *connection, struct slice byte
 static void write_tls(struct connection *connection, struct slice bytes)
 {
 	connection->waits_for_room = true;
-	http_loop_hurry(connection->loop);
 	h2o_socket_write(connection->socket,
 			 &(h2o_iovec_t){(char *)(uintptr_t)bytes.base, bytes.len}, 1, on_room);
 	subscriber_consume(connection->stream.subscriber, bytes.len);

@@ -168,7 +168,6 @@ static bool write_gathered(struct connection *connection)
 	if (!connection->socket->ssl)
 		return write_clear(connection, buffer_slice(scratch));
 	set_writing(connection->session, true);
-	http_loop_hurry(connection->loop);
 	h2o_socket_write(connection->socket, &(h2o_iovec_t){scratch->base, scratch->len}, 1,
 			 on_room);
 	return true;

@@ -45,6 +45,21 @@ static void run_timers(struct http_loop *loop)
 	timer_list_run(&loop->reply_timers, loop->now_ms);
 }
 
+static void act_inside(h2o_timeout_entry_t *entry)
+{
+	struct http_loop *loop = H2O_STRUCT_FROM_MEMBER(struct http_loop, inside_entry, entry);
+
+	loop->act(loop);
+}
+
+/* Acts as a callback of libh2o, which then runs all callbacks that this has made due. */
+static void run_inside(struct http_loop *loop, void (*act)(struct http_loop *loop))
+{
+	loop->act = act;
+	h2o_timeout_link(loop->evloop, &loop->inside, &loop->inside_entry);
+	h2o_timeout_run(loop->evloop, &loop->inside, h2o_now(loop->evloop));
+}
+
 struct http_loop *http_loop_new(struct http_server *server)
 {
 	struct http_loop *loop = MEM_NEW(struct http_loop);
@@ -59,6 +74,8 @@ struct http_loop *http_loop_new(struct http_server *server)
 	h2o_linklist_init_anchor(&loop->pumps);
 	h2o_linklist_init_anchor(&loop->closed);
 	init_timers(loop, server->settings);
+	h2o_timeout_init(loop->evloop, &loop->inside, 0);
+	loop->inside_entry.cb = act_inside;
 	loop->listeners = mem_zalloc(server->settings->listener_count * sizeof(loop->listeners[0]));
 	loop->now_ms = clock_monotonic_ms();
 	return loop;
@@ -69,6 +86,7 @@ void http_loop_free(struct http_loop *loop)
 	h2o_multithread_queue_t *queue = loop->h2o.queue;
 
 	h2o_multithread_unregister_receiver(queue, &loop->receiver);
+	h2o_timeout_dispose(loop->evloop, &loop->inside);
 	h2o_context_dispose(&loop->h2o);
 	/* libh2o 2.2.5 closes the queue and forgets its memory. */
 	free(queue);
@@ -77,11 +95,6 @@ void http_loop_free(struct http_loop *loop)
 	free(loop->dead);
 	buffer_free(&loop->scratch);
 	free(loop);
-}
-
-void http_loop_hurry(struct http_loop *loop)
-{
-	loop->hurry = true;
 }
 
 void http_loop_bury(struct http_loop *loop, void *memory)
@@ -166,22 +179,15 @@ static int32_t wait_ms(struct http_loop *loop)
 {
 	uint64_t now_ms = clock_monotonic_ms();
 
-	if (loop->hurry || !h2o_linklist_is_empty(&loop->pumps) || now_ms >= loop->next_tick_ms)
+	if (!h2o_linklist_is_empty(&loop->pumps) || now_ms >= loop->next_tick_ms)
 		return 0;
 	return (int32_t)(loop->next_tick_ms - now_ms);
 }
 
-static void take_turn(struct http_loop *loop)
+static void act(struct http_loop *loop)
 {
 	const struct http_server_hooks *hooks = &loop->server->hooks;
-	int32_t wait = wait_ms(loop);
 
-	loop->hurry = false;
-	/* -1 is EINTR: a turn without events. */
-	(void)!h2o_evloop_run(loop->evloop, wait);
-	loop->now_ms = clock_monotonic_ms();
-	/* Before the hook looks at what the wake was for. */
-	atomic_exchange(&loop->woken, false);
 	if (atomic_load(&loop->server->draining) && !loop->draining)
 		drain(loop);
 	if (hooks->turn)
@@ -189,17 +195,32 @@ static void take_turn(struct http_loop *loop)
 	if (loop->now_ms >= loop->next_tick_ms)
 		tick(loop);
 	run_pumps(loop);
+}
+
+static void take_turn(struct http_loop *loop)
+{
+	/* -1 is EINTR: a turn without events. */
+	(void)!h2o_evloop_run(loop->evloop, wait_ms(loop));
+	loop->now_ms = clock_monotonic_ms();
+	/* Before the hook looks at what the wake was for. */
+	atomic_exchange(&loop->woken, false);
+	run_inside(loop, act);
 	free_the_dead(loop);
+}
+
+static void stop_all(struct http_loop *loop)
+{
+	for_each_connection(loop, connection_stop);
 }
 
 /* Without the hooks' turns and ticks: whatever is left ends. */
 static void wind_up(struct http_loop *loop)
 {
 	stop_listeners(loop);
-	for_each_connection(loop, connection_stop);
+	run_inside(loop, stop_all);
 	for (int i = 0; i < STOP_TURNS && !h2o_linklist_is_empty(&loop->connections); i++) {
 		(void)!h2o_evloop_run(loop->evloop, 10);
-		for_each_connection(loop, connection_stop);
+		run_inside(loop, stop_all);
 		free_the_dead(loop);
 	}
 	free_the_dead(loop);

@@ -4,6 +4,10 @@
  * A turn: libh2o's callbacks (reads, writability); hooks.turn; every HTTP_TICK_MS the expiry of
  * timers and hooks.tick; the pumps: each connection that has something to write; last, what was
  * closed is freed. So nothing is freed under a callback.
+ *
+ * All but the freeing happens inside a callback of libh2o, and so must every write: the completion of one that
+ * is begun outside waits for the next poll. That may take it for a write under way, go on polling for room, and
+ * abort the process when there is some and nothing to write (2.2.5, evloop.c.h, write_pending()).
  */
 #ifndef SLUICE_HTTP_LOOP_PRIV_H
 #define SLUICE_HTTP_LOOP_PRIV_H
@@ -43,15 +47,17 @@ struct http_loop {
 	struct timer_list request_timers; /* settings.head_timeout_ms */
 	struct timer_list reply_timers;   /* settings.slow_client_timeout_ms */
 
-	struct buffer
-	    scratch;     /* what HTTP/2 frames, and what TLS gets in one write, are gathered in */
+	h2o_timeout_t inside; /* due at once; run by hand alone */
+	h2o_timeout_entry_t inside_entry;
+	void (*act)(struct http_loop *loop);
+
+	struct buffer scratch; /* HTTP/2 gathers its frames here */
 	uint64_t now_ms; /* the monotonic clock, read once a turn */
 	uint64_t next_tick_ms;
-	bool hurry;    /* the next turn must not wait */
 	bool draining; /* has been drained */
 };
 
-enum { LINGER_MS = 2000 };
+enum { LINGER_MS = 1000 };
 
 /* Makes the loop; its thread is started by http_loop_start(). */
 struct http_loop *http_loop_new(struct http_server *server);
@@ -59,12 +65,6 @@ void http_loop_start(struct http_loop *loop);
 void http_loop_join(struct http_loop *loop);
 /* Joined, or never started. */
 void http_loop_free(struct http_loop *loop);
-
-/*
- * A write that libh2o is handed outside its callbacks completes only after the next wait: this
- * makes that wait short.
- */
-void http_loop_hurry(struct http_loop *loop);
 
 /* free()s it at the end of the turn. */
 void http_loop_bury(struct http_loop *loop, void *memory);

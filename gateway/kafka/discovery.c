@@ -87,9 +87,10 @@ static const char *judge(struct ingest *ingest, struct ingest_topic *topic,
 		note_absent(ingest, topic);
 		return kafka_conf_error_text(found->err);
 	}
+	if (found->err && found->err != RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE)
+		return kafka_conf_error_text(found->err);
 	if (!found->partition_cnt)
-		return kafka_conf_error_text(found->err ? found->err
-							: RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE);
+		return kafka_conf_error_text(RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE);
 	anew = topic->absent_answers >= DELETED_ANSWERS && topic->planned_count;
 	note_present(topic, found->partition_cnt);
 	lost = discovery_plan_lost(ingest, topic, found, anew);

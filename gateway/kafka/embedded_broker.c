@@ -8,6 +8,8 @@
 #include "base/mem.h"
 #include "kafka_conf_priv.h"
 
+enum { METADATA_KEY = 3, METADATA_VERSION = 4 };
+
 struct embedded_broker {
 	rd_kafka_t *owner; /* the mock cluster needs a client to live in */
 	rd_kafka_mock_cluster_t *cluster;
@@ -46,6 +48,10 @@ int embedded_broker_start(const struct embedded_broker_topic *topics, size_t cou
 		embedded_broker_stop(broker);
 		return ERROR_KAFKA;
 	}
+	/* The mock announces less of the protocol than it knows. By this version a client says
+	 * whether a topic is to be created: a subscription to a topic that does not exist must not
+	 * make it. */
+	rd_kafka_mock_set_apiversion(broker->cluster, METADATA_KEY, 0, METADATA_VERSION);
 	*made = broker;
 	return 0;
 }

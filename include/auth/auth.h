@@ -15,7 +15,7 @@
 #include "base/error.h"
 #include "base/slice.h"
 
-/* One accepted issuer; read from the configuration by auth/settings.c. All strings owned. */
+/* One accepted issuer; read from the configuration by gateway/settings_auth.c. All strings owned. */
 struct auth_issuer {
 	char *issuer;      /* `iss` must equal it; NULL: not looked at */
 	char *audience;    /* `aud` must be or hold it; NULL: not looked at */

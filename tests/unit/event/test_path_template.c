@@ -124,6 +124,7 @@ static void test_path_template_match_gives_raw_values(void **state)
 	    {"/a", SLICE_LIT("/a\0"), NULL, NULL},
 	    {"/a+b", SLICE_LIT("/a+b"), "", ""},
 	    {"/a+b", SLICE_LIT("/a%2bb"), "", ""},
+	    {"/a+b", SLICE_LIT("/%61+b"), "", ""},
 	    {"/\xc3\xa9", SLICE_LIT("/%C3%A9"), "", ""},
 	    {"/u/{id}/orders", SLICE_LIT("/u/42/orders"), "42", ""},
 	    {"/u/{id}/orders", SLICE_LIT("/u/a%2Fb+c/orders"), "a%2Fb+c", ""},

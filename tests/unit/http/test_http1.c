@@ -359,7 +359,7 @@ static void test_http1_stream_survives_blocking(void **state)
 	for (int tls = 0; tls < 2; tls++) {
 		struct client client = open_either(tls);
 
-		setsockopt(client.fd, SOL_SOCKET, SO_RCVBUF, &(int){4096}, sizeof(int));
+		setsockopt(client.fd, SOL_SOCKET, SO_RCVBUF, &(int){65536}, sizeof(int));
 		client_say(&client, "GET /stream HTTP/1.1\r\nHost: a\r\n\r\n");
 		assert_true(client_expect(&client, "event: connected\n"));
 		fixture_produce(&fixture, EVENTS, LEN);
@@ -479,8 +479,8 @@ static void test_http1_clients_that_close_anywhere_leave_nothing(void **state)
 		client_send(&client, request, rand_r(&seed) % 2 ? sizeof(request) - 1 : len);
 		if (rand_r(&seed) % 4 == 0)
 			fixture_produce(&fixture, 5, 1000);
-		if (rand_r(&seed) % 3 == 0 && client_has_input_within(&client, 1))
-			client_read(&client);
+		if (rand_r(&seed) % 3 == 0)
+			client_has_input_within(&client, 1);
 		if (rand_r(&seed) % 2)
 			setsockopt(client.fd, SOL_SOCKET, SO_LINGER, &(struct linger){1, 0},
 				   sizeof(struct linger));

@@ -1,6 +1,7 @@
 /*
- * cluster: the Kafka of these tests: librdkafka's mock cluster of three brokers, with its faults, or the real broker that
- * SLUICE_TEST_KAFKA=host:port names. Topics get names of their own, so that a real broker can serve many runs.
+ * cluster: the Kafka of these tests: librdkafka's mock cluster of three brokers, with its faults,
+ * or the real broker that SLUICE_TEST_KAFKA=host:port names. Topics get names of their own, so that
+ * a real broker can serve many runs.
  */
 #ifndef SLUICE_TESTS_UNIT_KAFKA_CLUSTER_H
 #define SLUICE_TESTS_UNIT_KAFKA_CLUSTER_H
@@ -21,7 +22,7 @@ enum { CLUSTER_PRODUCE = 0, CLUSTER_FETCH = 1, CLUSTER_LIST_OFFSETS = 2, CLUSTER
 enum { CLUSTER_BROKERS = 3, CLUSTER_PATIENCE_MS = 30000 };
 
 struct cluster {
-	rd_kafka_t *owner; /* of the mock, or NULL */
+	rd_kafka_t *owner;             /* of the mock, or NULL */
 	rd_kafka_mock_cluster_t *mock; /* NULL: a real broker */
 	rd_kafka_t *producer;
 	char servers[256];
@@ -49,8 +50,7 @@ static inline rd_kafka_t *cluster_client(const char *servers)
 
 static inline void cluster_set(struct cluster *cluster, const char *name, const char *value)
 {
-	struct kafka_property *property =
-		&cluster->properties[cluster->settings.property_count++];
+	struct kafka_property *property = &cluster->properties[cluster->settings.property_count++];
 
 	property->name = strdup(name);
 	property->value = strdup(value);
@@ -65,6 +65,8 @@ static inline void cluster_open(struct cluster *cluster)
 	if (!real) {
 		cluster->owner = cluster_client("");
 		cluster->mock = rd_kafka_mock_cluster_new(cluster->owner, CLUSTER_BROKERS);
+		/* With less, metadata requests create the topics that they ask for. */
+		rd_kafka_mock_set_apiversion(cluster->mock, CLUSTER_METADATA, 0, 4);
 		real = rd_kafka_mock_cluster_bootstraps(cluster->mock);
 	}
 	snprintf(cluster->servers, sizeof(cluster->servers), "%s", real);
@@ -98,8 +100,8 @@ static inline void cluster_create(struct cluster *cluster, const char *topic, in
 	char reason[256];
 
 	if (cluster->mock) {
-		cluster_check(!rd_kafka_mock_topic_create(cluster->mock, topic, partitions,
-							  CLUSTER_BROKERS));
+		cluster_check(
+		    !rd_kafka_mock_topic_create(cluster->mock, topic, partitions, CLUSTER_BROKERS));
 		return;
 	}
 	answers = rd_kafka_queue_new(cluster->producer);
@@ -123,16 +125,16 @@ static inline void cluster_fill(struct cluster *cluster, const char *topic, int 
 		snprintf(key, sizeof(key), "key-%d", i);
 		snprintf(value, sizeof(value), "value-%d", i);
 		error = rd_kafka_producev(
-			cluster->producer, RD_KAFKA_V_TOPIC(topic),
-			RD_KAFKA_V_PARTITION(partition), RD_KAFKA_V_KEY(key, strlen(key)),
-			RD_KAFKA_V_VALUE(value, strlen(value)),
-			RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_END);
+		    cluster->producer, RD_KAFKA_V_TOPIC(topic), RD_KAFKA_V_PARTITION(partition),
+		    RD_KAFKA_V_KEY(key, strlen(key)), RD_KAFKA_V_VALUE(value, strlen(value)),
+		    RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_END);
 		cluster_check(!error);
 	}
 	cluster_check(!rd_kafka_flush(cluster->producer, CLUSTER_PATIENCE_MS));
 }
 
-/* Records of `bytes` each, one batch a record: the mock lets go of old batches beyond 5 MiB a partition. */
+/* Records of `bytes` each, one batch a record: the mock lets go of old batches beyond 5 MiB a
+ * partition. */
 static inline void cluster_fill_large(struct cluster *cluster, const char *topic, int count,
 				      size_t bytes)
 {
@@ -140,10 +142,10 @@ static inline void cluster_fill_large(struct cluster *cluster, const char *topic
 
 	memset(value, 'x', bytes);
 	for (int i = 0; i < count; i++) {
-		cluster_check(!rd_kafka_producev(
-			cluster->producer, RD_KAFKA_V_TOPIC(topic), RD_KAFKA_V_PARTITION(0),
-			RD_KAFKA_V_VALUE(value, bytes), RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
-			RD_KAFKA_V_END));
+		cluster_check(
+		    !rd_kafka_producev(cluster->producer, RD_KAFKA_V_TOPIC(topic),
+				       RD_KAFKA_V_PARTITION(0), RD_KAFKA_V_VALUE(value, bytes),
+				       RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_END));
 		cluster_check(!rd_kafka_flush(cluster->producer, CLUSTER_PATIENCE_MS));
 	}
 	free(value);

@@ -1,6 +1,6 @@
 /*
- * recorder: an ingest sink that keeps what it is told, for a test to wait for; it checks the order of every partition's
- * records itself.
+ * recorder: an ingest sink that keeps what it is told, for a test to wait for; it checks the order
+ * of every partition's records itself.
  */
 #ifndef SLUICE_TESTS_UNIT_KAFKA_RECORDER_H
 #define SLUICE_TESTS_UNIT_KAFKA_RECORDER_H
@@ -212,14 +212,14 @@ static inline void recorder_free(struct recorder *recorder)
 static inline struct ingest_sink recorder_sink(struct recorder *recorder)
 {
 	return (struct ingest_sink){
-		.partition = recorder_on_partition,
-		.record = recorder_on_record,
-		.end = recorder_on_end,
-		.gap = recorder_on_gap,
-		.flush = recorder_on_flush,
-		.caught_up = recorder_on_caught_up,
-		.forgotten = recorder_on_forgotten,
-		.context = recorder,
+	    .partition = recorder_on_partition,
+	    .record = recorder_on_record,
+	    .end = recorder_on_end,
+	    .gap = recorder_on_gap,
+	    .flush = recorder_on_flush,
+	    .caught_up = recorder_on_caught_up,
+	    .forgotten = recorder_on_forgotten,
+	    .context = recorder,
 	};
 }
 
@@ -251,7 +251,8 @@ static inline size_t recorder_count(struct recorder *recorder, enum recorder_kin
 	return count;
 }
 
-/* The n-th call of a kind, from 0; valid after ingest has stopped, or once it has been waited for. */
+/* The n-th call of a kind, from 0; valid after ingest has stopped, or once it has been waited for.
+ */
 static inline struct recorder_entry recorder_get(struct recorder *recorder, enum recorder_kind kind,
 						 size_t n)
 {

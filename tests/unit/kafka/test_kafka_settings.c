@@ -13,15 +13,15 @@
 static void test_kafka_settings_known_property_is_taken(void **state)
 {
 	static const char *const rows[][2] = {
-		{"bootstrap.servers", "a:9092,b:9092"},
-		{"security.protocol", "SASL_SSL"},
-		{"sasl.mechanisms", "SCRAM-SHA-512"},
-		{"sasl.password", "with \"quotes\" and \n"},
-		{"ssl.ca.location", "/nowhere"},
-		{"fetch.wait.max.ms", "0"},
-		{"linger.ms", "5"},
-		{"acks", "all"},
-		{"compression.type", "zstd"},
+	    {"bootstrap.servers", "a:9092,b:9092"},
+	    {"security.protocol", "SASL_SSL"},
+	    {"sasl.mechanisms", "SCRAM-SHA-512"},
+	    {"sasl.password", "with \"quotes\" and \n"},
+	    {"ssl.ca.location", "/nowhere"},
+	    {"fetch.wait.max.ms", "0"},
+	    {"linger.ms", "5"},
+	    {"acks", "all"},
+	    {"compression.type", "zstd"},
 	};
 	char reason[256];
 
@@ -36,15 +36,15 @@ static void test_kafka_settings_bad_property_is_refused_with_reason(void **state
 	static const struct {
 		const char *name, *value, *word;
 	} rows[] = {
-		{"", "x", "property"},
-		{"no.such.thing", "x", "no.such.thing"},
-		{"bootstrap.servers\n", "x", "bootstrap.servers"},
-		{"fetch.wait.max.ms", "many", "fetch.wait.max.ms"},
-		{"fetch.wait.max.ms", "-1", "fetch.wait.max.ms"},
-		{"fetch.wait.max.ms", "99999999999999999999", "fetch.wait.max.ms"},
-		{"security.protocol", "TLS", "security.protocol"},
-		{"error_cb", "x", "error_cb"},
-		{"\xff\xfe", "x", "property"},
+	    {"", "x", "property"},
+	    {"no.such.thing", "x", "no.such.thing"},
+	    {"bootstrap.servers\n", "x", "bootstrap.servers"},
+	    {"fetch.wait.max.ms", "many", "fetch.wait.max.ms"},
+	    {"fetch.wait.max.ms", "-1", "fetch.wait.max.ms"},
+	    {"fetch.wait.max.ms", "99999999999999999999", "fetch.wait.max.ms"},
+	    {"security.protocol", "TLS", "security.protocol"},
+	    {"error_cb", "x", "error_cb"},
+	    {"\xff\xfe", "x", "property"},
 	};
 	char reason[256];
 
@@ -61,14 +61,14 @@ static void test_kafka_settings_bad_property_is_refused_with_reason(void **state
 static void test_kafka_settings_owned_property_is_refused_with_reason(void **state)
 {
 	static const char *const rows[][2] = {
-		{"group.id", "mine"},
-		{"isolation.level", "read_committed"},
-		{"enable.auto.commit", "false"},
-		{"auto.offset.reset", "latest"},
-		{"enable.partition.eof", "true"},
-		{"allow.auto.create.topics", "true"},
-		{"transactional.id", "mine"},
-		{"test.mock.num.brokers", "3"},
+	    {"group.id", "mine"},
+	    {"isolation.level", "read_committed"},
+	    {"enable.auto.commit", "false"},
+	    {"auto.offset.reset", "latest"},
+	    {"enable.partition.eof", "true"},
+	    {"allow.auto.create.topics", "true"},
+	    {"transactional.id", "mine"},
+	    {"test.mock.num.brokers", "3"},
 	};
 	char reason[256];
 
@@ -98,10 +98,10 @@ static void test_kafka_settings_overlong_property_is_cut(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_kafka_settings_known_property_is_taken),
-		cmocka_unit_test(test_kafka_settings_bad_property_is_refused_with_reason),
-		cmocka_unit_test(test_kafka_settings_owned_property_is_refused_with_reason),
-		cmocka_unit_test(test_kafka_settings_overlong_property_is_cut),
+	    cmocka_unit_test(test_kafka_settings_known_property_is_taken),
+	    cmocka_unit_test(test_kafka_settings_bad_property_is_refused_with_reason),
+	    cmocka_unit_test(test_kafka_settings_owned_property_is_refused_with_reason),
+	    cmocka_unit_test(test_kafka_settings_overlong_property_is_cut),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,263 @@
+#include "settings.h"
+
+#include <stdlib.h>
+
+#include "settings_priv.h"
+
+#define FIELD(member) CONFIG_FIELD(struct settings, member)
+#define COUNT(member) CONFIG_COUNT(struct settings, member)
+
+static const struct setting ingest_rows[] = {
+    {.name = "warm",
+     .type = SETTING_DURATION,
+     FIELD(kafka.warm_ms),
+     .max = 7 * 86400000,
+     .fallback = "5m",
+     .doc = "How far back in time reading begins at the start, so that those who reconnect are "
+	    "served from memory."},
+};
+
+static const struct config_table ingest_table = {
+    CONFIG_ROWS(ingest_rows),
+    .bytes = sizeof(struct settings),
+};
+
+static void copy_readers(const struct config_at *at, void *target)
+{
+	struct settings *settings = target;
+
+	(void)at;
+	settings->kafka.replay_readers = settings->replay.workers;
+}
+
+static const struct setting replay_rows[] = {
+    {.name = "readers",
+     .type = SETTING_INTEGER,
+     FIELD(replay.workers),
+     .min = 1,
+     .max = 64,
+     .fallback = "4",
+     .check = copy_readers,
+     .doc = "Replays that read from Kafka at the same time; the others wait in turn."},
+    {.name = "chunk",
+     .type = SETTING_SIZE,
+     FIELD(replay.chunk_bytes),
+     .min = 16 << 10,
+     .max = 16 << 20,
+     .fallback = "256KiB",
+     .doc = "What a replay reads before the next one gets its turn."},
+    {.name = "chunks",
+     .type = SETTING_INTEGER,
+     FIELD(replay.chunks),
+     .min = 1,
+     .max = 65536,
+     .fallback = "64",
+     .doc = "Chunks in memory at once, over all replays."},
+    {.name = "last_scan",
+     .type = SETTING_INTEGER,
+     FIELD(replay.last_scan),
+     .min = 1,
+     .max = 100000000,
+     .fallback = "100000",
+     .doc = "Records that a \"start\": {\"last\": N} looks through at most."},
+};
+
+static const struct config_table replay_table = {
+    CONFIG_ROWS(replay_rows),
+    .bytes = sizeof(struct settings),
+};
+
+static const char *const log_levels[] = {
+    [LOG_DEBUG] = "debug", [LOG_INFO] = "info", [LOG_WARN] = "warn", [LOG_ERROR] = "error", NULL,
+};
+
+static const struct setting log_rows[] = {
+    {.name = "level",
+     .type = SETTING_ENUM,
+     FIELD(log_level),
+     .fallback = "info",
+     .values = log_levels,
+     .doc = "The least level that is written."},
+};
+
+static const struct config_table log_table = {
+    CONFIG_ROWS(log_rows),
+    .bytes = sizeof(struct settings),
+};
+
+static void refuse_same_path(const struct config_at *at, const struct stream *stream,
+			     const struct stream *other)
+{
+	struct config_at name = config_member(at, stream->name);
+
+	config_refuse(&name, "/path", "matches the same paths as stream \"%s\": change one of them",
+		      other->name);
+}
+
+/* The first of the streams before the i-th that takes its paths. */
+static void check_path(const struct config_at *at, struct stream *const *streams, size_t i)
+{
+	for (size_t j = 0; j < i; j++) {
+		if (!streams[i]->path || !streams[j]->path ||
+		    path_template_compare(streams[i]->path, streams[j]->path))
+			continue;
+		refuse_same_path(at, streams[i], streams[j]);
+		return;
+	}
+}
+
+static void check_claims(const struct config_at *at, const struct settings *settings,
+			 const struct stream *stream)
+{
+	struct config_at name = config_member(at, stream->name);
+
+	if (!settings->auth.issuer_count && stream->access_pattern &&
+	    pattern_looks_at(stream->access_pattern, "claims", NULL))
+		config_refuse(&name, "/access",
+			      "asks for claims, but no token can be valid: add \"auth\": "
+			      "{\"issuers\": …}");
+}
+
+static void check_streams(const struct config_at *at, void *target)
+{
+	const struct settings *settings = target;
+
+	for (size_t i = 0; i < settings->stream_count; i++) {
+		check_path(at, settings->streams, i);
+		check_claims(at, settings, settings->streams[i]);
+	}
+}
+
+static const struct setting rows[] = {
+    {.name = "$schema",
+     .type = SETTING_STRING,
+     FIELD(schema),
+     .doc = "For editors: where sluice.schema.json is."},
+    {.name = "listeners",
+     .type = SETTING_ARRAY,
+     FIELD(http.listeners),
+     COUNT(http.listener_count),
+     .min = 1,
+     .fallback = "[{}]",
+     .table = &settings_http_listener_table,
+     .check = settings_http_check_listeners,
+     .doc = "Where connections are taken."},
+    {.name = "http",
+     .type = SETTING_OBJECT,
+     FIELD(http),
+     .fallback = "{}",
+     .table = &settings_http_table,
+     .doc = "Limits of connections."},
+    {.name = "cors",
+     .type = SETTING_OBJECT,
+     FIELD(http),
+     .fallback = "{}",
+     .table = &settings_http_cors_table,
+     .doc = "Which pages of other origins may subscribe."},
+    {.name = "kafka",
+     .type = SETTING_CUSTOM,
+     .fallback = "{\"bootstrap.servers\": \"localhost:9092\"}",
+     .read = settings_kafka_read,
+     .wanted = "an object of librdkafka's properties, with \"bootstrap.servers\"",
+     .schema = settings_kafka_schema,
+     .doc = "Properties of librdkafka, passed through; a password or key also as NAME_file."},
+    {.name = "ingest",
+     .type = SETTING_OBJECT,
+     .table = &ingest_table,
+     .fallback = "{}",
+     .doc = "Reading from Kafka."},
+    {.name = "replay",
+     .type = SETTING_OBJECT,
+     .table = &replay_table,
+     .fallback = "{}",
+     .doc = "Reading again from Kafka, for those who were away for longer than the window."},
+    {.name = "auth",
+     .type = SETTING_OBJECT,
+     FIELD(auth),
+     .fallback = "{}",
+     .table = &settings_auth_table,
+     .doc = "Which tokens are valid."},
+    {.name = "log",
+     .type = SETTING_OBJECT,
+     .table = &log_table,
+     .fallback = "{}",
+     .doc = "The log on standard error."},
+    {.name = "streams",
+     .type = SETTING_MAP,
+     FIELD(streams),
+     COUNT(stream_count),
+     .required = true,
+     .indirect = true,
+     .table = &stream_table,
+     .check = check_streams,
+     .doc = "The streams by name."},
+};
+
+static void fini(void *target)
+{
+	settings_kafka_fini(&((struct settings *)target)->kafka);
+}
+
+static const char definitions[] =
+    "{\"pattern\": {\"type\": \"object\","
+    " \"description\": \"Each leaf is an array of values of which one must be equal.\","
+    " \"additionalProperties\":"
+    " {\"anyOf\": [{\"type\": \"array\"}, {\"$ref\": \"#/$defs/pattern\"}]}}}";
+
+static const struct config_table table = {
+    CONFIG_ROWS(rows),
+    .bytes = sizeof(struct settings),
+    .fini = fini,
+    .definitions = definitions,
+};
+
+int settings_load(const char *path, struct settings *settings, struct config_errors *errors)
+{
+	return config_load(&table, settings, path, errors);
+}
+
+int settings_read(const char *path, struct slice text, struct settings *settings,
+		  struct config_errors *errors)
+{
+	return config_read(&table, settings, path, text, errors);
+}
+
+int settings_load_or_print(const char *path, struct settings *settings)
+{
+	struct config_errors errors = {0};
+	int rc = settings_load(path, settings, &errors);
+
+	config_errors_print(&errors, path, stderr);
+	config_errors_free(&errors);
+	return rc;
+}
+
+void settings_free(struct settings *settings)
+{
+	config_fini(&table, settings);
+}
+
+int settings_check_main(const char *path)
+{
+	struct settings settings;
+
+	if (settings_load_or_print(path, &settings))
+		return EXIT_FAILURE;
+	printf("%s: ok\n", path);
+	settings_free(&settings);
+	return EXIT_SUCCESS;
+}
+
+void settings_print_schema(FILE *out)
+{
+	json_t *schema = config_schema(&table, "Sluice's configuration");
+
+	json_dumpf(schema, out, JSON_INDENT(2));
+	fputc('\n', out);
+	json_decref(schema);
+}
+
+void settings_print_reference(FILE *out)
+{
+	config_print_reference(&table, out);
+}

@@ -1,0 +1,131 @@
+#!/bin/bash
+# Runs tests and counts them. The last line is "N passed, M failed" or "N passed, M failed, K skipped".
+#
+#   tests/run.sh                        everything: lint, unit, integration, fuzz, sanitizers
+#   tests/run.sh programs PROGRAM…      cmocka programs and TAP programs
+#   tests/run.sh fuzz DIR RUNS SECONDS TARGET…
+set -u
+
+passed=0 failed=0 skipped=0
+logs=build/test-logs
+mkdir -p "$logs"
+
+heading() {
+	printf '\n== %s\n' "$*"
+}
+
+# Counts cmocka's closing lines, or TAP's; a program that ends badly without saying what failed counts as one failure.
+count() {
+	local log=$1 code=$2 ok bad skip
+	ok=$(sed -n 's/^\[  PASSED  \] \([0-9]*\) test(s).*/\1/p' "$log" | tail -n 1)
+	bad=$(sed -n 's/^ *\([0-9]*\) FAILED TEST(S)$/\1/p' "$log" | tail -n 1)
+	skip=$(sed -n 's/^\[  SKIPPED \] \([0-9]*\) test(s).*/\1/p' "$log" | tail -n 1)
+	if [ -z "$ok" ]; then
+		ok=$(grep -cE '^ok [0-9]' "$log")
+		bad=$(grep -cE '^not ok [0-9]' "$log")
+		skip=$(grep -cE '^ok [0-9].*# SKIP' "$log")
+		ok=$((ok - skip))
+	fi
+	: "${ok:=0}" "${bad:=0}" "${skip:=0}"
+	if [ "$code" != 0 ] && [ "$bad" = 0 ]; then bad=1; fi
+	if [ "$code" = 0 ] && [ $((ok + bad + skip)) = 0 ]; then
+		echo "$log: a test program that ran no test"
+		bad=1
+	fi
+	passed=$((passed + ok)) failed=$((failed + bad)) skipped=$((skipped + skip))
+	[ "$code" = 0 ] && [ "$bad" = 0 ]
+}
+
+run_program() {
+	local name log
+	name=$(echo "$1" | tr / _)
+	log=$logs/$name.log
+	printf '%s ' "$1"
+	timeout 600 "$@" >"$log" 2>&1 </dev/null
+	if count "$log" $?; then
+		echo ok
+	else
+		echo FAILED
+		tail -n 200 "$log"
+	fi
+}
+
+# One thing that must succeed.
+check() {
+	local what=$1
+	shift
+	printf '%s ' "$what"
+	if "$@" >"$logs/check.log" 2>&1 </dev/null; then
+		passed=$((passed + 1))
+		echo ok
+	else
+		failed=$((failed + 1))
+		echo FAILED
+		tail -n 100 "$logs/check.log"
+	fi
+}
+
+run_programs() {
+	for program in "$@"; do run_program "$program"; done
+}
+
+run_fuzz() {
+	local dir=$1 runs=$2 seconds=$3
+	shift 3
+	for target in "$@"; do
+		mkdir -p "build/fuzz/found/$target" "tests/fuzz/corpus/$target"
+		check "fuzz $target" "$dir/fuzz_$target" -runs="$runs" -max_total_time="$seconds" -verbosity=0 \
+			-artifact_prefix="build/fuzz/found/$target/" "build/fuzz/found/$target" "tests/fuzz/corpus/$target"
+	done
+}
+
+finish() {
+	echo
+	if [ "$skipped" = 0 ]; then
+		echo "$passed passed, $failed failed"
+	else
+		echo "$passed passed, $failed failed, $skipped skipped"
+	fi
+	[ "$failed" = 0 ]
+	exit
+}
+
+build() {
+	local what=$1
+	shift
+	check "build $what" make -s -j"$(nproc)" "$@"
+}
+
+tests_of() {
+	make -s --no-print-directory "list-$1" "${@:2}"
+}
+
+run_mode() {
+	local mode=$1 san=$2
+	heading "$mode: unit tests"
+	build "$mode" SAN="$san" all unit-programs
+	run_programs $(tests_of unit SAN="$san")
+	heading "$mode: integration tests"
+	build "$mode integration" SAN="$san" integration-programs
+	SLUICE_BINARY=$(tests_of binary SAN="$san") run_programs $(tests_of integration SAN="$san")
+}
+
+run_everything() {
+	local started=$SECONDS
+	heading "lint"
+	check lint make -s lint
+	run_mode release ""
+	heading "fuzz"
+	build "fuzz targets" fuzz-programs
+	run_fuzz build/fuzz 20000 15 $(tests_of fuzz)
+	run_mode "address, undefined" address,undefined
+	TSAN_OPTIONS="suppressions=$PWD/tests/lib/tsan.supp" run_mode thread thread
+	echo "took $((SECONDS - started)) s"
+}
+
+case "${1:-}" in
+"") run_everything ;;
+programs) shift && run_programs "$@" ;;
+fuzz) shift && run_fuzz "$@" ;;
+esac
+finish
