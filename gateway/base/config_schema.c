@@ -41,8 +41,11 @@ static json_t *schema_of_quantity(const struct setting *setting)
 
 static json_t *schema_of_string(const struct setting *setting)
 {
-	return json_pack("{s:s, s:I}", "type", "string", "minLength",
-			 (json_int_t)(setting->type == SETTING_PATH ? 1 : setting->min));
+	json_int_t least = setting->type == SETTING_PATH ? 1 : setting->min;
+
+	if (!least)
+		return json_pack("{s:s}", "type", "string");
+	return json_pack("{s:s, s:I}", "type", "string", "minLength", least);
 }
 
 static json_t *schema_of_values(const struct setting *setting)

@@ -61,14 +61,14 @@ static void append_values(const struct setting *setting, struct buffer *out)
 		buffer_append_format(out, "%s\"%s\"", i ? ", " : "", setting->values[i]);
 }
 
-static void append_quantities(const struct setting *setting, const char *what, const char *examples,
-			      struct buffer *out)
+static void append_quantities(const struct setting *setting, const char *what, struct buffer *out)
 {
 	buffer_append_format(out, "a %s from ", what);
 	config_value_append_quantity(setting, setting->min, out);
 	buffer_append_text(out, " to ");
 	config_value_append_quantity(setting, config_value_max(setting), out);
-	buffer_append_format(out, ", such as %s", examples);
+	if (setting->fallback)
+		buffer_append_format(out, ", such as \"%s\"", setting->fallback);
 }
 
 static void append_strings(const struct setting *setting, struct buffer *out)
@@ -96,10 +96,10 @@ void config_value_wanted(const struct setting *setting, struct buffer *out)
 		buffer_append_text(out, "a number");
 		break;
 	case SETTING_DURATION:
-		append_quantities(setting, "duration", "\"250ms\", \"15s\", \"5m\", \"24h\"", out);
+		append_quantities(setting, "duration", out);
 		break;
 	case SETTING_SIZE:
-		append_quantities(setting, "size", "\"64KiB\", \"16MiB\", \"1GiB\"", out);
+		append_quantities(setting, "size", out);
 		break;
 	case SETTING_STRING:
 		buffer_append_text(out, setting->min ? "a string that is not empty" : "a string");
