@@ -2,8 +2,6 @@
 
 #include <stdlib.h>
 
-#include "settings_priv.h"
-
 #define FIELD(member) CONFIG_FIELD(struct settings, member)
 #define COUNT(member) CONFIG_COUNT(struct settings, member)
 
@@ -85,6 +83,16 @@ static const struct config_table log_table = {
     .bytes = sizeof(struct settings),
 };
 
+static void check_listeners(const struct config_at *at, void *target)
+{
+	http_settings_check_listeners(at, &((struct settings *)target)->http);
+}
+
+static void read_kafka(const struct config_at *at, const json_t *value, void *target)
+{
+	kafka_settings_read(at, value, &((struct settings *)target)->kafka);
+}
+
 static void refuse_same_path(const struct config_at *at, const struct stream *stream,
 			     const struct stream *other)
 {
@@ -139,27 +147,27 @@ static const struct setting rows[] = {
      COUNT(http.listener_count),
      .min = 1,
      .fallback = "[{}]",
-     .table = &settings_http_listener_table,
-     .check = settings_http_check_listeners,
+     .table = &http_settings_listener_table,
+     .check = check_listeners,
      .doc = "Where connections are taken."},
     {.name = "http",
      .type = SETTING_OBJECT,
      FIELD(http),
      .fallback = "{}",
-     .table = &settings_http_table,
+     .table = &http_settings_table,
      .doc = "Limits of connections."},
     {.name = "cors",
      .type = SETTING_OBJECT,
      FIELD(http),
      .fallback = "{}",
-     .table = &settings_http_cors_table,
+     .table = &http_settings_cors_table,
      .doc = "Which pages of other origins may subscribe."},
     {.name = "kafka",
      .type = SETTING_CUSTOM,
      .fallback = "{\"bootstrap.servers\": \"localhost:9092\"}",
-     .read = settings_kafka_read,
+     .read = read_kafka,
      .wanted = "an object of librdkafka's properties, with \"bootstrap.servers\"",
-     .schema = settings_kafka_schema,
+     .schema = kafka_settings_schema,
      .doc = "Properties of librdkafka, passed through; a password or key also as NAME_file."},
     {.name = "ingest",
      .type = SETTING_OBJECT,
@@ -175,7 +183,7 @@ static const struct setting rows[] = {
      .type = SETTING_OBJECT,
      FIELD(auth),
      .fallback = "{}",
-     .table = &settings_auth_table,
+     .table = &auth_settings_table,
      .doc = "Which tokens are valid."},
     {.name = "log",
      .type = SETTING_OBJECT,
@@ -195,7 +203,7 @@ static const struct setting rows[] = {
 
 static void fini(void *target)
 {
-	settings_kafka_fini(&((struct settings *)target)->kafka);
+	kafka_settings_fini(&((struct settings *)target)->kafka);
 }
 
 static const char definitions[] =

@@ -9,17 +9,23 @@ set -u
 passed=0 failed=0 skipped=0
 logs=build/test-logs
 mkdir -p "$logs"
+export SLUICE_KAFKA_JARS=$PWD/build/kafka
 
 heading() {
 	printf '\n== %s\n' "$*"
 }
 
+# The numbers that the expression prints, added up; nothing where it prints none.
+sum() {
+	sed -n "$1" "$2" | awk '{ n += $1; found = 1 } END { if (found) print n }'
+}
+
 # Counts cmocka's closing lines, or TAP's; a program that ends badly without saying what failed counts as one failure.
 count() {
 	local log=$1 code=$2 ok bad skip
-	ok=$(sed -n 's/^\[  PASSED  \] \([0-9]*\) test(s).*/\1/p' "$log" | tail -n 1)
-	bad=$(sed -n 's/^ *\([0-9]*\) FAILED TEST(S)$/\1/p' "$log" | tail -n 1)
-	skip=$(sed -n 's/^\[  SKIPPED \] \([0-9]*\) test(s).*/\1/p' "$log" | tail -n 1)
+	ok=$(sum 's/^\[  PASSED  \] \([0-9]*\) test(s).*/\1/p' "$log")
+	bad=$(sum 's/^ *\([0-9]*\) FAILED TEST(S)$/\1/p' "$log")
+	skip=$(sum 's/^\[  SKIPPED \] \([0-9]*\) test(s).*/\1/p' "$log")
 	if [ -z "$ok" ]; then
 		ok=$(grep -cE '^ok [0-9]' "$log")
 		bad=$(grep -cE '^not ok [0-9]' "$log")
@@ -40,6 +46,9 @@ run_program() {
 	local name log
 	name=$(echo "$1" | tr / _)
 	log=$logs/$name.log
+	export SLUICE_TEST_LOGS=$PWD/$logs/$name
+	rm -rf "$SLUICE_TEST_LOGS"
+	mkdir -p "$SLUICE_TEST_LOGS"
 	printf '%s ' "$1"
 	timeout 600 "$@" >"$log" 2>&1 </dev/null
 	if count "$log" $?; then
@@ -47,6 +56,7 @@ run_program() {
 	else
 		echo FAILED
 		tail -n 200 "$log"
+		tail -n 40 "$SLUICE_TEST_LOGS"/* 2>/dev/null
 	fi
 }
 

@@ -276,6 +276,7 @@ static void read_setting(const struct config_at *at, const json_t *object,
 	const json_t *value = json_object_get(object, setting->name);
 	bool settled = setting->secret && read_secret_file(at, object, setting, target);
 
+	settled = settled || config_text_was_refused(&place, value);
 	if (!settled && value)
 		read_value(&place, value, setting, target);
 	else if (!settled)
@@ -287,6 +288,8 @@ static void read_setting(const struct config_at *at, const json_t *object,
 void config_read_object(const struct config_at *at, const json_t *value,
 			const struct config_table *table, void *target)
 {
+	size_t refused = at->config->errors->count;
+
 	if (!json_is_object(value)) {
 		config_refuse_value(at, value, "an object");
 		return;
@@ -294,7 +297,7 @@ void config_read_object(const struct config_at *at, const json_t *value,
 	refuse_unknowns(at, value, table);
 	for (size_t i = 0; i < table->count; i++)
 		read_setting(at, value, &table->settings[i], target);
-	if (table->check)
+	if (table->check && at->config->errors->count == refused)
 		table->check(at, target);
 }
 

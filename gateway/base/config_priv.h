@@ -11,7 +11,7 @@
 struct config {
 	const char *file; /* borrowed */
 	json_t *lines;    /* pointer -> line, by config_text_scan() */
-	json_t *expanded; /* pointer -> true: strings that held a variable */
+	json_t *expanded; /* pointer -> whether the variables that the string held are known */
 	struct config_errors *errors;
 };
 
@@ -29,7 +29,8 @@ void config_add_error(struct config *config, unsigned line, const char *pointer,
 bool config_text_scan(struct config *config, struct slice text);
 /* Puts the environment into all strings below `value`. */
 void config_text_expand(const struct config_at *at, json_t *value);
-bool config_text_was_expanded(const struct config_at *at);
+bool config_text_was_expanded(const struct config_at *at, const json_t *value);
+bool config_text_was_refused(const struct config_at *at, const json_t *value);
 
 /* Relative to the configuration's folder; the caller's to free(). */
 char *config_file_path(const struct config *config, const char *path);

@@ -138,8 +138,8 @@ static bool is_variable_name(struct slice name)
 	return name.len;
 }
 
-/* `inside` is what stands between the braces. */
-static void expand_variable(const struct config_at *at, struct slice inside, struct buffer *out)
+/* `inside` is what stands between the braces. False: refused. */
+static bool expand_variable(const struct config_at *at, struct slice inside, struct buffer *out)
 {
 	const char *dash = memmem(inside.base, inside.len, ":-", 2);
 	struct slice name = {inside.base, dash ? (size_t)(dash - inside.base) : inside.len};
@@ -151,7 +151,7 @@ static void expand_variable(const struct config_at *at, struct slice inside, str
 			      "\"${%.*s}\" is no environment variable: write ${NAME}, "
 			      "${NAME:-default}, or $${ for ${",
 			      (int)inside.len, inside.base);
-		return;
+		return false;
 	}
 	buffer_append_slice(&text, name);
 	value = getenv(buffer_text(&text));
@@ -165,42 +165,49 @@ static void expand_variable(const struct config_at *at, struct slice inside, str
 			      "${%s:-default}",
 			      buffer_text(&text), buffer_text(&text));
 	buffer_free(&text);
+	return value || dash;
 }
 
-static void expand_text(const struct config_at *at, const char *text, struct buffer *out)
+/* False: refused. */
+static bool expand_text(const struct config_at *at, const char *text, struct buffer *out)
 {
 	const char *start, *end;
+	bool good = true;
 
 	for (; (start = strstr(text, "${")); text = end + 1) {
 		bool escaped = start > text && start[-1] == '$';
 
 		buffer_append(out, text, (size_t)(start - text) - escaped);
 		end = escaped ? start + 1 : strchr(start, '}');
-		if (escaped) {
-			buffer_append_text(out, "${");
-		} else if (end) {
-			expand_variable(at, (struct slice){start + 2, (size_t)(end - start - 2)},
-					out);
-		} else {
+		if (!end) {
 			config_refuse(at, NULL, "\"${\" has no \"}\": write $${ for ${");
-			return;
+			return false;
 		}
+		if (escaped)
+			buffer_append_text(out, "${");
+		else
+			good &= expand_variable(
+			    at, (struct slice){start + 2, (size_t)(end - start - 2)}, out);
 	}
 	buffer_append_text(out, text);
+	return good;
 }
 
 static void expand_string(const struct config_at *at, json_t *value)
 {
 	struct buffer text = {0}, pointer = {0};
+	bool good;
 
 	if (!strstr(json_string_value(value), "${"))
 		return;
-	expand_text(at, json_string_value(value), &text);
+	good = expand_text(at, json_string_value(value), &text);
 	buffer_text(&text);
-	config_append_pointer(at, &pointer);
-	if (json_string_setn(value, text.base, text.len))
+	if (good && json_string_setn(value, text.base, text.len)) {
 		config_refuse(at, NULL, "the environment's value is not valid UTF-8");
-	json_object_set_new(at->config->expanded, buffer_text(&pointer), json_true());
+		good = false;
+	}
+	config_append_pointer(at, &pointer);
+	json_object_set_new(at->config->expanded, buffer_text(&pointer), json_boolean(good));
 	buffer_free(&pointer);
 	buffer_free(&text);
 }
@@ -227,13 +234,26 @@ void config_text_expand(const struct config_at *at, json_t *value)
 	}
 }
 
-bool config_text_was_expanded(const struct config_at *at)
+/* NULL where there was nothing to expand; else whether it was. */
+static const json_t *find_expansion(const struct config_at *at, const json_t *value)
 {
 	struct buffer pointer = {0};
-	bool was;
+	const json_t *found;
 
+	if (!json_is_string(value))
+		return NULL;
 	config_append_pointer(at, &pointer);
-	was = json_object_get(at->config->expanded, buffer_text(&pointer));
+	found = json_object_get(at->config->expanded, buffer_text(&pointer));
 	buffer_free(&pointer);
-	return was;
+	return found;
+}
+
+bool config_text_was_expanded(const struct config_at *at, const json_t *value)
+{
+	return json_is_true(find_expansion(at, value));
+}
+
+bool config_text_was_refused(const struct config_at *at, const json_t *value)
+{
+	return json_is_false(find_expansion(at, value));
 }

@@ -166,7 +166,7 @@ static void refuse(const struct reading *reading)
  */
 static json_t *spelled(const struct reading *reading)
 {
-	if (!json_is_string(reading->value) || !config_text_was_expanded(reading->at))
+	if (!config_text_was_expanded(reading->at, reading->value))
 		return json_deep_copy(reading->value);
 	return json_loads(json_string_value(reading->value), JSON_DECODE_ANY, NULL);
 }

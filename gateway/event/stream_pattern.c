@@ -44,34 +44,30 @@ static int find_name(void *context, struct slice name, enum pattern_variable_typ
 	return ERROR_NOT_FOUND;
 }
 
-static char *param_name(const struct stream_param *param)
+/* The parameter that was probably meant: the same name elsewhere, else a name that is near. */
+static const struct stream_param *suggest(const struct stream *stream, const char *unknown)
 {
-	struct buffer name = {0};
+	const char *dot = strchr(unknown, '.'), *near;
+	const char **names = mem_alloc((stream->param_count + 1) * sizeof(*names));
 
-	buffer_append_format(&name, "%s.%s", stream_param_place(param), param->name);
-	buffer_text(&name);
-	return name.base;
+	for (size_t i = 0; i < stream->param_count; i++)
+		names[i] = stream->params[i].name;
+	near = config_suggest(dot ? dot + 1 : unknown, names, stream->param_count);
+	free(names);
+	return near ? stream_param_find(stream, slice_of(near)) : NULL;
 }
 
 static void refuse_unknown(const struct config_at *at, const char *pointer,
 			   const struct names *names)
 {
-	const struct stream *stream = names->stream;
-	char **known = mem_alloc((stream->param_count + 1) * sizeof(*known));
-	const char *near;
+	const struct stream_param *near = suggest(names->stream, names->unknown);
 
-	for (size_t i = 0; i < stream->param_count; i++)
-		known[i] = param_name(&stream->params[i]);
-	near = config_suggest(names->unknown, (const char *const *)known, stream->param_count);
 	if (near)
-		config_refuse(at, pointer, "\"{%s}\" is not declared; did you mean \"{%s}\"?",
-			      names->unknown, near);
+		config_refuse(at, pointer, "\"{%s}\" is not declared; did you mean \"{%s.%s}\"?",
+			      names->unknown, stream_param_place(near), near->name);
 	else
 		config_refuse(at, pointer, "\"{%s}\" is not declared: add it to \"params\"",
 			      names->unknown);
-	for (size_t i = 0; i < stream->param_count; i++)
-		free(known[i]);
-	free(known);
 }
 
 /* NULL: it was refused. */

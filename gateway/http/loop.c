@@ -65,23 +65,38 @@ struct http_loop *http_loop_new(struct http_server *server)
 	struct http_loop *loop = MEM_NEW(struct http_loop);
 
 	loop->server = server;
+	/* There is nobody to wake yet. */
+	atomic_init(&loop->woken, true);
+	sem_init(&loop->may_end, 0, 0);
+	h2o_linklist_init_anchor(&loop->connections);
+	h2o_linklist_init_anchor(&loop->pumps);
+	h2o_linklist_init_anchor(&loop->closed);
+	init_timers(loop, server->settings);
+	loop->listeners = mem_zalloc(server->settings->listener_count * sizeof(loop->listeners[0]));
+	return loop;
+}
+
+/*
+ * libh2o 2.2.5 takes the memory of a socket's input from a list of the thread that makes the
+ * socket, and gives it back to that same list from whichever thread reads it, without a lock. So
+ * everything of libh2o's is made, used and freed on the loop's own thread.
+ */
+static void open_libh2o(struct http_loop *loop)
+{
+	struct http_server *server = loop->server;
+
 	loop->evloop = h2o_evloop_create();
 	h2o_context_init(&loop->h2o, loop->evloop, &server->config);
 	loop->accept.ctx = &loop->h2o;
 	loop->accept.hosts = server->config.hosts;
 	h2o_multithread_register_receiver(loop->h2o.queue, &loop->receiver, on_message);
-	h2o_linklist_init_anchor(&loop->connections);
-	h2o_linklist_init_anchor(&loop->pumps);
-	h2o_linklist_init_anchor(&loop->closed);
-	init_timers(loop, server->settings);
 	h2o_timeout_init(loop->evloop, &loop->inside, 0);
 	loop->inside_entry.cb = act_inside;
-	loop->listeners = mem_zalloc(server->settings->listener_count * sizeof(loop->listeners[0]));
 	loop->now_ms = clock_monotonic_ms();
-	return loop;
+	atomic_store(&loop->woken, false);
 }
 
-void http_loop_free(struct http_loop *loop)
+static void close_libh2o(struct http_loop *loop)
 {
 	h2o_multithread_queue_t *queue = loop->h2o.queue;
 
@@ -91,10 +106,6 @@ void http_loop_free(struct http_loop *loop)
 	/* libh2o 2.2.5 closes the queue and forgets its memory. */
 	free(queue);
 	h2o_evloop_destroy(loop->evloop);
-	free(loop->listeners);
-	free(loop->dead);
-	buffer_free(&loop->scratch);
-	free(loop);
 }
 
 void http_loop_bury(struct http_loop *loop, void *memory)
@@ -233,28 +244,42 @@ static void *run(void *argument)
 	struct http_loop *loop = argument;
 	const struct http_server_hooks *hooks = &loop->server->hooks;
 
+	open_libh2o(loop);
 	if (hooks->loop_start)
 		loop->context = hooks->loop_start(hooks->context, loop);
 	for (size_t i = 0; i < loop->server->settings->listener_count; i++)
 		listener_start(&loop->listeners[i]);
-	sem_post(&loop->server->loop_is_up);
+	sem_post(&loop->server->reached);
 	while (!atomic_load(&loop->server->stopping))
 		take_turn(loop);
 	wind_up(loop);
 	if (hooks->loop_stop)
 		hooks->loop_stop(loop->context);
+	sem_post(&loop->server->reached);
+	/* Until then others may go on waking it. */
+	while (sem_wait(&loop->may_end) != 0)
+		;
+	close_libh2o(loop);
 	return NULL;
 }
 
 void http_loop_start(struct http_loop *loop)
 {
+	loop->started = true;
 	h2o_multithread_create_thread(&loop->thread, NULL, run, loop);
 }
 
-void http_loop_join(struct http_loop *loop)
+void http_loop_free(struct http_loop *loop)
 {
-	http_loop_wake(loop);
-	pthread_join(loop->thread, NULL);
+	if (loop->started) {
+		sem_post(&loop->may_end);
+		pthread_join(loop->thread, NULL);
+	}
+	sem_destroy(&loop->may_end);
+	free(loop->listeners);
+	free(loop->dead);
+	buffer_free(&loop->scratch);
+	free(loop);
 }
 
 void http_loop_wake(struct http_loop *loop)

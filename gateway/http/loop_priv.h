@@ -5,15 +5,17 @@
  * timers and hooks.tick; the pumps: each connection that has something to write; last, what was
  * closed is freed. So nothing is freed under a callback.
  *
- * All but the freeing happens inside a callback of libh2o, and so must every write: the completion of one that
- * is begun outside waits for the next poll. That may take it for a write under way, go on polling for room, and
- * abort the process when there is some and nothing to write (2.2.5, evloop.c.h, write_pending()).
+ * All but the freeing happens inside a callback of libh2o, and so must every write: the completion
+ * of one that is begun outside waits for the next poll. That may take it for a write under way, go
+ * on polling for room, and abort the process when there is some and nothing to write (2.2.5,
+ * evloop.c.h, write_pending()).
  */
 #ifndef SLUICE_HTTP_LOOP_PRIV_H
 #define SLUICE_HTTP_LOOP_PRIV_H
 
 #include <h2o.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 
@@ -25,6 +27,8 @@
 struct http_loop {
 	struct http_server *server; /* borrowed */
 	pthread_t thread;
+	bool started;
+	sem_t may_end;
 	h2o_evloop_t *evloop;
 	h2o_context_t h2o;
 	h2o_accept_ctx_t accept;
@@ -52,7 +56,7 @@ struct http_loop {
 	void (*act)(struct http_loop *loop);
 
 	struct buffer scratch; /* HTTP/2 gathers its frames here */
-	uint64_t now_ms; /* the monotonic clock, read once a turn */
+	uint64_t now_ms;       /* the monotonic clock, read once a turn */
 	uint64_t next_tick_ms;
 	bool draining; /* has been drained */
 };
@@ -62,8 +66,7 @@ enum { LINGER_MS = 1000 };
 /* Makes the loop; its thread is started by http_loop_start(). */
 struct http_loop *http_loop_new(struct http_server *server);
 void http_loop_start(struct http_loop *loop);
-void http_loop_join(struct http_loop *loop);
-/* Joined, or never started. */
+/* Never started, or it has said that it is through: ends and joins the thread. */
 void http_loop_free(struct http_loop *loop);
 
 /* free()s it at the end of the turn. */

@@ -96,7 +96,7 @@ int http_server_new(const struct http_settings *settings, const struct http_serv
 	server->hooks = *hooks;
 	server->tls = mem_zalloc(settings->listener_count * sizeof(server->tls[0]));
 	server->ports = mem_zalloc(settings->listener_count * sizeof(server->ports[0]));
-	sem_init(&server->loop_is_up, 0, 0);
+	sem_init(&server->reached, 0, 0);
 	configure_libh2o(&server->config, settings);
 	http2_shared_init(&server->http2);
 	result = load_certificates(server, error);
@@ -111,15 +111,20 @@ int http_server_new(const struct http_settings *settings, const struct http_serv
 	return 0;
 }
 
+static void wait_for_all(struct http_server *server)
+{
+	for (size_t i = 0; i < server->loop_count; i++)
+		while (sem_wait(&server->reached) != 0)
+			;
+}
+
 void http_server_start(struct http_server *server)
 {
 	signal(SIGPIPE, SIG_IGN);
 	server->started = true;
 	for (size_t i = 0; i < server->loop_count; i++)
 		http_loop_start(server->loops[i]);
-	for (size_t i = 0; i < server->loop_count; i++)
-		while (sem_wait(&server->loop_is_up) != 0)
-			;
+	wait_for_all(server);
 }
 
 static void wake_all(struct http_server *server)
@@ -140,8 +145,8 @@ void http_server_stop(struct http_server *server)
 		return;
 	server->started = false;
 	atomic_store(&server->stopping, true);
-	for (size_t i = 0; i < server->loop_count; i++)
-		http_loop_join(server->loops[i]);
+	wake_all(server);
+	wait_for_all(server);
 }
 
 static void close_bound(struct http_server *server, struct http_loop *loop)
@@ -162,7 +167,7 @@ void http_server_free(struct http_server *server)
 			SSL_CTX_free(server->tls[i]);
 	http2_shared_fini(&server->http2);
 	h2o_config_dispose(&server->config);
-	sem_destroy(&server->loop_is_up);
+	sem_destroy(&server->reached);
 	free(server->loops);
 	free(server->tls);
 	free(server->ports);

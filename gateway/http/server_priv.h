@@ -21,7 +21,7 @@ struct http_server {
 	uint16_t *ports; /* one for each listener */
 	struct http_loop **loops;
 	size_t loop_count;
-	sem_t loop_is_up;
+	sem_t reached; /* posted by each loop when it runs, and when it is through */
 	bool started;
 	_Atomic bool draining;
 	_Atomic bool stopping;

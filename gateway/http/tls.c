@@ -31,15 +31,13 @@ static int refuse_passphrase(char *buffer, int size, int writing, void *argument
 	return -1;
 }
 
+/* The first error of the queue is the cause; what follows says who was told. */
 static int fail(char error[512], const char *setting, const char *file)
 {
-	unsigned long code = ERR_peek_last_error();
-	const char *why = ERR_GET_LIB(code) == ERR_LIB_SYS ? strerror(ERR_GET_REASON(code))
-							   : ERR_reason_error_string(code);
+	unsigned long code = ERR_peek_error();
+	const char *why =
+	    ERR_SYSTEM_ERROR(code) ? strerror(ERR_GET_REASON(code)) : ERR_reason_error_string(code);
 
-	/* The first of the queue names a missing file, the last what is wrong inside of one. */
-	if (ERR_GET_LIB(ERR_peek_error()) == ERR_LIB_SYS)
-		why = strerror(ERR_GET_REASON(ERR_peek_error()));
 	snprintf(error, 512, "%s %s: %s", setting, file, why ? why : "it cannot be used");
 	ERR_clear_error();
 	return ERROR_INVALID;

@@ -124,6 +124,8 @@ int producer_flush(struct producer *producer, uint32_t timeout_ms, struct produc
 void producer_close(struct producer *producer)
 {
 	rd_kafka_purge(producer->kafka, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
+	/* Their delivery reports, or librdkafka warns of what is "still in queue". */
+	rd_kafka_poll(producer->kafka, 0);
 	rd_kafka_destroy(producer->kafka);
 	free(producer);
 }

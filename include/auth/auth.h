@@ -15,7 +15,7 @@
 #include "base/error.h"
 #include "base/slice.h"
 
-/* One accepted issuer; read from the configuration by gateway/settings_auth.c. All strings owned. */
+/* One accepted issuer; read from the configuration by auth/auth_settings.c. All strings owned. */
 struct auth_issuer {
 	char *issuer;      /* `iss` must equal it; NULL: not looked at */
 	char *audience;    /* `aud` must be or hold it; NULL: not looked at */
@@ -36,6 +36,10 @@ struct auth_settings {
 	bool query;         /* whether ?token= and ?access_token= are read */
 	uint32_t leeway_ms; /* clock skew allowed on exp and nbf */
 };
+
+/* "auth", into a struct auth_settings. */
+struct config_table;
+extern const struct config_table auth_settings_table;
 
 struct auth;
 

@@ -94,7 +94,8 @@ struct config_table {
 	size_t count;
 	size_t bytes; /* of the struct */
 	bool named;   /* SETTING_MAP: the first field is the char *name */
-	void (*check)(const struct config_at *at, void *target); /* after all rows; may be NULL */
+	void (*check)(const struct config_at *at,
+		      void *target); /* after all rows, where none was refused */
 	void (*fini)(
 	    void *target);       /* frees what SETTING_CUSTOM rows and checks made; may be NULL */
 	const char *definitions; /* the root's: JSON Schema $defs that rows refer to; NULL: none */

@@ -58,10 +58,10 @@ void http_server_start(struct http_server *server);
  */
 void http_server_drain(struct http_server *server);
 
-/* Closes whatever is left, ends and joins the threads. */
+/* Closes whatever is left and ends the loops: no hook is called any more. */
 void http_server_stop(struct http_server *server);
 
-/* Not started, or stopped. */
+/* Not started, or stopped. Joins the threads. */
 void http_server_free(struct http_server *server);
 
 /* The port of settings->listeners[listener], also where 0 was asked for. Thread: any. */
@@ -73,8 +73,10 @@ uint32_t http_server_connections(const struct http_server *server);
 size_t http_server_loop_count(const struct http_server *server);
 struct http_loop *http_server_loop(const struct http_server *server, size_t number);
 
-/* Makes the loop take a turn soon; however often it is called before that, it is one wake. Thread:
- * any, while started. */
+/*
+ * Makes the loop take a turn soon; however often it is called before that, it is one wake. Before
+ * the start it does nothing. Thread: any, until http_server_free().
+ */
 void http_loop_wake(struct http_loop *loop);
 
 /* What loop_start returned. */

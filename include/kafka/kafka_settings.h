@@ -7,6 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/config.h"
+
 struct kafka_property {
 	char *name;
 	char *value;
@@ -25,5 +27,13 @@ struct kafka_settings {
  * that reason. Thread: any.
  */
 int kafka_settings_check(const char *name, const char *value, char reason[256]);
+
+/* Reads the object of properties into a zeroed `kafka`: any name and value that
+ * kafka_settings_check() takes; secrets also as NAME_file. What it holds is
+ * kafka_settings_fini()'s, whether something was refused or not. */
+void kafka_settings_read(const struct config_at *at, const json_t *value,
+			 struct kafka_settings *kafka);
+void kafka_settings_fini(struct kafka_settings *kafka);
+extern const char kafka_settings_schema[];
 
 #endif

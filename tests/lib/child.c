@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -48,15 +49,16 @@ void child_init(struct child *child, const char *name)
 	const char *logs = getenv("SLUICE_TEST_LOGS");
 	memset(child, 0, sizeof(*child));
 	snprintf(child->name, sizeof(child->name), "%s", name);
-	snprintf(child->log, sizeof(child->log), "%s/%s-XXXXXX.log", logs ? logs : temporary_folder(),
-		 name);
+	snprintf(child->log, sizeof(child->log), "%s/%s-XXXXXX.log",
+		 logs ? logs : temporary_folder(), name);
 	int fd = mkstemps(child->log, (int)strlen(".log"));
 	if (fd < 0)
 		child_die("can't make %s: %s", child->log, strerror(errno));
 	close(fd);
 }
 
-static _Noreturn void child_become(const struct child *child, pid_t parent, const char *const argv[])
+static _Noreturn void child_become(const struct child *child, pid_t parent,
+				   const char *const argv[])
 {
 	/* The parent may have died before the request took effect. */
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent)
@@ -80,6 +82,8 @@ void child_start(struct child *child, const char *const argv[])
 {
 	if (child->pid)
 		child_die("%s runs already", child->name);
+	struct stat log;
+	child->log_start = stat(child->log, &log) == 0 ? (size_t)log.st_size : 0;
 	pid_t parent = getpid();
 	pid_t pid = fork();
 	if (pid < 0)

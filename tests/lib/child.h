@@ -1,8 +1,9 @@
 /*
  * child: a process that a test starts, with its output in a file.
  *
- * It gets SIGKILL when the test program dies, however that happens. What breaks here is the machine, not the gateway, so
- * every failure ends the program with a message (child_die). Thread: the one that started it.
+ * It gets SIGKILL when the test program dies, however that happens. What breaks here is the
+ * machine, not the gateway, so every failure ends the program with a message (child_die). Thread:
+ * the one that started it.
  */
 #ifndef SLUICE_TESTS_LIB_CHILD_H
 #define SLUICE_TESTS_LIB_CHILD_H
@@ -17,24 +18,28 @@ struct child {
 	pid_t pid; /* 0: none runs */
 	char name[32];
 	char log[CHILD_PATH_BYTES]; /* standard output and error, appended over restarts */
+	size_t log_start;           /* where the last start's output begins in it */
 };
 
 /*
- * Names the child and its log: a new file in $SLUICE_TEST_LOGS (where the runner finds it when the test fails), or in the
- * temporary folder.
+ * Names the child and its log: a new file in $SLUICE_TEST_LOGS (where the runner finds it when the
+ * test fails), or in the temporary folder.
  */
 void child_init(struct child *child, const char *name);
 /* Starts argv[0] (searched in PATH) with the environment of the test. */
 void child_start(struct child *child, const char *const argv[]);
 bool child_running(struct child *child);
-/* SIGTERM, then SIGKILL after `patience_ms`. Returns the exit status as waitpid() gives it; -1: nothing ran. */
+/* SIGTERM, then SIGKILL after `patience_ms`. Returns the exit status as waitpid() gives it; -1:
+ * nothing ran. */
 int child_stop(struct child *child, uint32_t patience_ms);
 /* SIGKILL, and waits. */
 void child_kill(struct child *child);
-/* Waits for its end without a signal; the status as waitpid() gives it. SIGKILL after `patience_ms`. */
+/* Waits for its end without a signal; the status as waitpid() gives it. SIGKILL after
+ * `patience_ms`. */
 int child_wait(struct child *child, uint32_t patience_ms);
 
-/* A TCP port of 127.0.0.1 that nobody listens on. It stays free long enough in practice, not in principle. */
+/* A TCP port of 127.0.0.1 that nobody listens on. It stays free long enough in practice, not in
+ * principle. */
 uint16_t child_free_port(void);
 
 /* Makes a folder below $TMPDIR or /tmp; `path` holds CHILD_PATH_BYTES. */

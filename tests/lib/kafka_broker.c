@@ -11,33 +11,34 @@
 enum { START_TIMEOUT_MS = 60000, REQUEST_TIMEOUT_MS = 30000, STOP_TIMEOUT_MS = 20000 };
 
 /*
- * One thread of each kind, small indexes, quick deletions. A broker that was killed registers again when its session is over:
- * 9 s by default.
+ * One thread of each kind, small indexes, quick deletions. A broker that was killed registers again
+ * when its session is over: 9 s by default.
  */
-static const char PROPERTIES[] = "process.roles=broker,controller\n"
-				 "node.id=1\n"
-				 "controller.listener.names=CONTROLLER\n"
-				 "listener.security.protocol.map=CLIENT:PLAINTEXT,CONTROLLER:PLAINTEXT\n"
-				 "inter.broker.listener.name=CLIENT\n"
-				 "auto.create.topics.enable=false\n"
-				 "delete.topic.enable=true\n"
-				 "offsets.topic.replication.factor=1\n"
-				 "offsets.topic.num.partitions=1\n"
-				 "transaction.state.log.replication.factor=1\n"
-				 "transaction.state.log.min.isr=1\n"
-				 "transaction.state.log.num.partitions=1\n"
-				 "broker.session.timeout.ms=2000\n"
-				 "broker.heartbeat.interval.ms=300\n"
-				 "group.initial.rebalance.delay.ms=0\n"
-				 "num.network.threads=1\n"
-				 "num.io.threads=2\n"
-				 "background.threads=1\n"
-				 "num.replica.fetchers=1\n"
-				 "num.recovery.threads.per.data.dir=1\n"
-				 "log.cleaner.enable=false\n"
-				 "log.segment.bytes=16777216\n"
-				 "log.index.size.max.bytes=1048576\n"
-				 "log.segment.delete.delay.ms=100\n";
+static const char PROPERTIES[] =
+    "process.roles=broker,controller\n"
+    "node.id=1\n"
+    "controller.listener.names=CONTROLLER\n"
+    "listener.security.protocol.map=CLIENT:PLAINTEXT,CONTROLLER:PLAINTEXT\n"
+    "inter.broker.listener.name=CLIENT\n"
+    "auto.create.topics.enable=false\n"
+    "delete.topic.enable=true\n"
+    "offsets.topic.replication.factor=1\n"
+    "offsets.topic.num.partitions=1\n"
+    "transaction.state.log.replication.factor=1\n"
+    "transaction.state.log.min.isr=1\n"
+    "transaction.state.log.num.partitions=1\n"
+    "broker.session.timeout.ms=2000\n"
+    "broker.heartbeat.interval.ms=300\n"
+    "group.initial.rebalance.delay.ms=0\n"
+    "num.network.threads=1\n"
+    "num.io.threads=2\n"
+    "background.threads=1\n"
+    "num.replica.fetchers=1\n"
+    "num.recovery.threads.per.data.dir=1\n"
+    "log.cleaner.enable=false\n"
+    "log.segment.bytes=16777216\n"
+    "log.index.size.max.bytes=1048576\n"
+    "log.segment.delete.delay.ms=100\n";
 
 static const char LOGGING[] = "log4j.rootLogger=WARN,stderr\n"
 			      "log4j.appender.stderr=org.apache.log4j.ConsoleAppender\n"
@@ -162,9 +163,18 @@ void kafka_broker_restart(struct kafka_broker *broker)
 	snprintf(logging, sizeof(logging), "-Dlog4j.configuration=file:%s/log4j.properties",
 		 broker->folder);
 	snprintf(file, sizeof(file), "%s/server.properties", broker->folder);
-	const char *argv[] = {"java",    "-Xms64m",	 "-Xmx256m", "-XX:TieredStopAtLevel=1",
-			logging,   "-XX:+UseSerialGC", "-XX:-UsePerfData", "-cp",
-			classes, "kafka.Kafka", file,  NULL};
+	const char *argv[] = {"java",
+			      "-Xms64m",
+			      "-Xmx256m",
+			      "-XX:TieredStopAtLevel=1",
+			      logging,
+			      "-XX:+UseSerialGC",
+			      "-XX:-UsePerfData",
+			      "-cp",
+			      classes,
+			      "kafka.Kafka",
+			      file,
+			      NULL};
 	child_start(&broker->child, argv);
 	wait_until_ready(broker);
 }
@@ -226,8 +236,8 @@ void kafka_broker_create_topic(struct kafka_broker *broker, const char *topic, i
 		child_die("%s", reason);
 	rd_kafka_CreateTopics(broker->admin, &wanted, 1, NULL, queue);
 	rd_kafka_event_t *event = wait_for_answer(queue, "CreateTopics");
-	const rd_kafka_topic_result_t **topics = rd_kafka_CreateTopics_result_topics(
-	    rd_kafka_event_CreateTopics_result(event), &count);
+	const rd_kafka_topic_result_t **topics =
+	    rd_kafka_CreateTopics_result_topics(rd_kafka_event_CreateTopics_result(event), &count);
 	check_topics(topics, count, "creating");
 	rd_kafka_event_destroy(event);
 	rd_kafka_NewTopic_destroy(wanted);
@@ -241,8 +251,8 @@ void kafka_broker_delete_topic(struct kafka_broker *broker, const char *topic)
 	rd_kafka_DeleteTopic_t *unwanted = rd_kafka_DeleteTopic_new(topic);
 	rd_kafka_DeleteTopics(broker->admin, &unwanted, 1, NULL, queue);
 	rd_kafka_event_t *event = wait_for_answer(queue, "DeleteTopics");
-	const rd_kafka_topic_result_t **topics = rd_kafka_DeleteTopics_result_topics(
-	    rd_kafka_event_DeleteTopics_result(event), &count);
+	const rd_kafka_topic_result_t **topics =
+	    rd_kafka_DeleteTopics_result_topics(rd_kafka_event_DeleteTopics_result(event), &count);
 	check_topics(topics, count, "deleting");
 	rd_kafka_event_destroy(event);
 	rd_kafka_DeleteTopic_destroy(unwanted);
@@ -277,8 +287,8 @@ void kafka_broker_delete_records(struct kafka_broker *broker, const char *topic,
 	rd_kafka_DeleteRecords_t *wanted = rd_kafka_DeleteRecords_new(offsets);
 	rd_kafka_DeleteRecords(broker->admin, &wanted, 1, NULL, queue);
 	rd_kafka_event_t *event = wait_for_answer(queue, "DeleteRecords");
-	const rd_kafka_topic_partition_list_t *result = rd_kafka_DeleteRecords_result_offsets(
-	    rd_kafka_event_DeleteRecords_result(event));
+	const rd_kafka_topic_partition_list_t *result =
+	    rd_kafka_DeleteRecords_result_offsets(rd_kafka_event_DeleteRecords_result(event));
 	if (result->elems[0].err)
 		child_die("deleting records of %s: %s", topic,
 			  rd_kafka_err2str(result->elems[0].err));

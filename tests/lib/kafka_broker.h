@@ -1,8 +1,10 @@
 /*
- * kafka_broker: a real Apache Kafka for one test program: one node in KRaft mode on free ports of 127.0.0.1.
+ * kafka_broker: a real Apache Kafka for one test program: one node in KRaft mode on free ports of
+ * 127.0.0.1.
  *
- * Its jars lie in $SLUICE_KAFKA_JARS (tests/kafka/pom.xml); its data in a temporary folder that outlives kill and restart.
- * Every function returns when the broker has done it, and ends the program where it can't. Thread: the one that started it.
+ * Its jars lie in $SLUICE_KAFKA_JARS (tests/kafka/pom.xml); its data in a temporary folder that
+ * outlives kill and restart. Every function returns when the broker has done it, and ends the
+ * program where it can't. Thread: the one that started it.
  */
 #ifndef SLUICE_TESTS_LIB_KAFKA_BROKER_H
 #define SLUICE_TESTS_LIB_KAFKA_BROKER_H
@@ -19,7 +21,8 @@ struct kafka_broker {
 	rd_kafka_t *admin;
 };
 
-/* Starts it and waits until it answers metadata requests (about 3 s). Topics are not created automatically. */
+/* Starts it and waits until it answers metadata requests (about 3 s). Topics are not created
+ * automatically. */
 void kafka_broker_start(struct kafka_broker *broker);
 /* SIGTERM, and waits: partitions are closed in good order. */
 void kafka_broker_stop(struct kafka_broker *broker);

@@ -84,7 +84,7 @@ static rd_kafka_resp_err_t send_once(struct kafka_producer *producer,
 	rd_kafka_resp_err_t error = rd_kafka_producev(
 	    producer->client, RD_KAFKA_V_TOPIC(message->topic),
 	    RD_KAFKA_V_PARTITION(message->partition), RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
-	    RD_KAFKA_V_KEY(message->key.base, message->key.len),
+	    RD_KAFKA_V_KEY((void *)(uintptr_t)message->key.base, message->key.len),
 	    RD_KAFKA_V_VALUE((void *)(uintptr_t)message->value.base, message->value.len),
 	    RD_KAFKA_V_TIMESTAMP(message->timestamp_ms), RD_KAFKA_V_HEADERS(headers),
 	    RD_KAFKA_V_END);
@@ -106,9 +106,8 @@ void kafka_producer_send(struct kafka_producer *producer, const struct kafka_mes
 void kafka_producer_send_text(struct kafka_producer *producer, const char *topic, const char *key,
 			      const char *value)
 {
-	struct kafka_message message = {.topic = topic,
-					.partition = RD_KAFKA_PARTITION_UA,
-					.value = slice_of(value)};
+	struct kafka_message message = {
+	    .topic = topic, .partition = RD_KAFKA_PARTITION_UA, .value = slice_of(value)};
 	if (key)
 		message.key = slice_of(key);
 	kafka_producer_send(producer, &message);

@@ -1,7 +1,8 @@
 /*
  * kafka_producer: writes records to a broker, idempotent or in transactions.
  *
- * Failures end the program, but for a broker that is away: the producer waits for it (up to 2 minutes). Thread: one at a time.
+ * Failures end the program, but for a broker that is away: the producer waits for it (up to 2
+ * minutes). Thread: one at a time.
  */
 #ifndef SLUICE_TESTS_LIB_KAFKA_PRODUCER_H
 #define SLUICE_TESTS_LIB_KAFKA_PRODUCER_H
@@ -21,8 +22,8 @@ struct kafka_header {
 
 struct kafka_message {
 	const char *topic;
-	int32_t partition; /* RD_KAFKA_PARTITION_UA: by the key */
-	struct slice key; /* base NULL: none */
+	int32_t partition;  /* RD_KAFKA_PARTITION_UA: by the key */
+	struct slice key;   /* base NULL: none */
 	struct slice value; /* base NULL: a tombstone */
 	const struct kafka_header *headers;
 	size_t header_count;

@@ -26,11 +26,12 @@ struct sse_client {
 	struct sse_client_facts facts;
 	enum sse_client_http http;
 	bool own_connection;
+	bool eager;
 	bool cut; /* nothing more of this connection counts */
 	bool cut_after_this;
 	bool paused;
 	uint32_t retry_limit_ms;
-	uint64_t cut_left; /* bytes of the body; NEVER: no cut is due */
+	uint64_t cut_left;   /* bytes of the body; NEVER: no cut is due */
 	uint64_t connect_ms; /* when to connect; NEVER: connected, or closed for good */
 	void (*on_event)(void *context, struct sse_client *client, const struct sse_event *event);
 	void (*on_comment)(void *context, struct sse_client *client, struct slice text);
@@ -106,7 +107,8 @@ static bool is_event_stream(CURL *transfer)
 	curl_easy_getinfo(transfer, CURLINFO_CONTENT_TYPE, &type);
 	static const char wanted[] = "text/event-stream";
 	size_t len = sizeof(wanted) - 1;
-	return type && strncasecmp(type, wanted, len) == 0 && (!type[len] || strchr("; ", type[len]));
+	return type && strncasecmp(type, wanted, len) == 0 &&
+	       (!type[len] || strchr("; ", type[len]));
 }
 
 static size_t take_head(char *bytes, size_t size, size_t count, void *context)
@@ -127,7 +129,7 @@ static size_t take_head(char *bytes, size_t size, size_t count, void *context)
 	return len;
 }
 
-static long curl_version(enum sse_client_http http)
+static long curl_http(enum sse_client_http http)
 {
 	switch (http) {
 	case SSE_CLIENT_HTTP1:
@@ -169,7 +171,7 @@ static void set_options(struct sse_client *client)
 {
 	CURL *transfer = client->transfer;
 	curl_easy_setopt(transfer, CURLOPT_URL, buffer_text(&client->url));
-	curl_easy_setopt(transfer, CURLOPT_HTTP_VERSION, curl_version(client->http));
+	curl_easy_setopt(transfer, CURLOPT_HTTP_VERSION, curl_http(client->http));
 	curl_easy_setopt(transfer, CURLOPT_HTTPHEADER, client->fields);
 	curl_easy_setopt(transfer, CURLOPT_WRITEFUNCTION, take_body);
 	curl_easy_setopt(transfer, CURLOPT_WRITEDATA, client);
@@ -184,7 +186,7 @@ static void set_options(struct sse_client *client)
 		curl_easy_setopt(transfer, CURLOPT_FRESH_CONNECT, 1L);
 		curl_easy_setopt(transfer, CURLOPT_FORBID_REUSE, 1L);
 	} else {
-		curl_easy_setopt(transfer, CURLOPT_PIPEWAIT, 1L);
+		curl_easy_setopt(transfer, CURLOPT_PIPEWAIT, client->eager ? 0L : 1L);
 	}
 }
 
@@ -219,7 +221,8 @@ static void disconnect(struct sse_client *client)
 	client->facts.ends++;
 }
 
-/* A response that was complete and no event stream ends the client; everything else is a network that failed. */
+/* A response that was complete and no event stream ends the client; everything else is a network
+ * that failed. */
 static void connection_ended(struct sse_client *client)
 {
 	bool stays_closed = client->facts.status && client->facts.state != SSE_CLIENT_OPEN;
@@ -253,6 +256,7 @@ struct sse_client *sse_client_open(struct sse_client_loop *loop,
 		sse_parser_set_last_event_id(&client->parser, slice_of(options->last_event_id));
 	client->http = options->http;
 	client->own_connection = options->own_connection;
+	client->eager = options->eager;
 	client->facts.retry_ms = options->retry_ms;
 	client->retry_limit_ms = options->retry_limit_ms;
 	client->cut_left = NEVER;

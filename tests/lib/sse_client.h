@@ -1,9 +1,11 @@
 /*
- * sse_client: EventSource clients as the HTML standard has them (WHATWG HTML, 9.2), many in one thread.
+ * sse_client: EventSource clients as the HTML standard has them (WHATWG HTML, 9.2), many in one
+ * thread.
  *
- * A client reconnects by itself with Last-Event-ID when its connection ends, and stops for good at 204, at any other status than
- * 200 and at a content type that is not text/event-stream. Tests can cut its connection at any byte. libcurl carries it, over
- * HTTP/1.1 or HTTP/2. Thread: the one that calls sse_client_loop_run(); callbacks come from there.
+ * A client reconnects by itself with Last-Event-ID when its connection ends, and stops for good at
+ * 204, at any other status than 200 and at a content type that is not text/event-stream. Tests can
+ * cut its connection at any byte. libcurl carries it, over HTTP/1.1 or HTTP/2. Thread: the one that
+ * calls sse_client_loop_run(); callbacks come from there.
  */
 #ifndef SLUICE_TESTS_LIB_SSE_CLIENT_H
 #define SLUICE_TESTS_LIB_SSE_CLIENT_H
@@ -23,14 +25,15 @@ struct sse_client_loop *sse_client_loop_new(void);
 void sse_client_loop_free(struct sse_client_loop *loop);
 /* Moves every client on; waits up to `timeout_ms` for something to happen. */
 void sse_client_loop_run(struct sse_client_loop *loop, uint32_t timeout_ms);
-/* Runs until `done` says so. False: it did not within `patience_ms`, which is for tests that fail, not for those that pass. */
+/* Runs until `done` says so. False: it did not within `patience_ms`, which is for tests that fail,
+ * not for those that pass. */
 bool sse_client_loop_until(struct sse_client_loop *loop, bool (*done)(void *context), void *context,
 			   uint32_t patience_ms);
 
 enum sse_client_http {
 	SSE_CLIENT_HTTP1,
 	SSE_CLIENT_HTTP2_PRIOR_KNOWLEDGE,
-	SSE_CLIENT_HTTP2_TLS /* by ALPN; the client stops where the server has no HTTP/2 */
+	SSE_CLIENT_HTTP2_TLS /* by ALPN; the facts tell what it became */
 };
 
 struct sse_client_options {
@@ -38,10 +41,11 @@ struct sse_client_options {
 	enum sse_client_http http;
 	const char *const *headers; /* "name: value"; NULL: none */
 	size_t header_count;
-	const char *ca_file; /* for https; NULL: the system's */
+	const char *ca_file;       /* for https; NULL: the system's */
 	const char *last_event_id; /* to begin with; NULL: none */
-	bool own_connection; /* HTTP/2: shares its connection with no other client */
-	uint32_t retry_ms; /* before the server says otherwise; the standard leaves it to the client */
+	bool own_connection;       /* HTTP/2: shares its connection with no other client */
+	uint32_t
+	    retry_ms; /* before the server says otherwise; the standard leaves it to the client */
 	uint32_t retry_limit_ms; /* what the server says is cut down to this; 0: obeyed */
 	void (*on_event)(void *context, struct sse_client *client, const struct sse_event *event);
 	void (*on_comment)(void *context, struct sse_client *client, struct slice text);
@@ -54,7 +58,8 @@ struct sse_client *sse_client_open(struct sse_client_loop *loop,
 /* Not from its own callback. */
 void sse_client_close(struct sse_client *client);
 
-/* Lets go of the connection as a broken network would; it reconnects. Also from its own callback: the rest of what came is lost. */
+/* Lets go of the connection as a broken network would; it reconnects. Also from its own callback:
+ * the rest of what came is lost. */
 void sse_client_cut(struct sse_client *client);
 /* The same after exactly `bytes` more of the body. */
 void sse_client_cut_after(struct sse_client *client, uint64_t bytes);
@@ -67,10 +72,10 @@ enum sse_client_state { SSE_CLIENT_CONNECTING, SSE_CLIENT_OPEN, SSE_CLIENT_CLOSE
 
 struct sse_client_facts {
 	enum sse_client_state state;
-	long status; /* of the last response; 0: none came */
+	long status;       /* of the last response; 0: none came */
 	long http_version; /* CURL_HTTP_VERSION_* of the last response */
-	uint64_t opens; /* connections that became event streams */
-	uint64_t ends; /* connections that ended, cut ones too */
+	uint64_t opens;    /* connections that became event streams */
+	uint64_t ends;     /* connections that ended, cut ones too */
 	uint64_t events;
 	uint64_t bytes; /* of bodies */
 	uint32_t retry_ms;

@@ -1,8 +1,10 @@
 /*
- * sse_parser: an event stream as the HTML standard has it read (WHATWG HTML, 9.2.5 and 9.2.6), byte by byte.
+ * sse_parser: an event stream as the HTML standard has it read (WHATWG HTML, 9.2.5 and 9.2.6), byte
+ * by byte.
  *
- * Not decoded: bytes stay as they came, so that a test sees what is not UTF-8. Zero-initialise it, sse_parser_fini() at the end; for
- * the next connection sse_parser_restart(). Thread: one at a time.
+ * Not decoded: bytes stay as they came, so that a test sees what is not UTF-8. Zero-initialise it,
+ * sse_parser_fini() at the end; for the next connection sse_parser_restart(). Thread: one at a
+ * time.
  */
 #ifndef SLUICE_TESTS_LIB_SSE_PARSER_H
 #define SLUICE_TESTS_LIB_SSE_PARSER_H
@@ -29,7 +31,7 @@ struct sse_parser {
 	void *context;
 
 	struct buffer last_event_id; /* of the last complete block; survives a restart */
-	struct buffer id; /* the standard's "last event ID buffer" */
+	struct buffer id;            /* the standard's "last event ID buffer" */
 	struct buffer type;
 	struct buffer data;
 	struct buffer line;

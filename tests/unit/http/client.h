@@ -1,5 +1,6 @@
 /*
- * A client that says exactly what it is told to, over TCP or TLS. Every wait ends after CLIENT_PATIENCE_MS at the latest, with a failure.
+ * A client that says exactly what it is told to, over TCP or TLS. Every wait ends after
+ * CLIENT_PATIENCE_MS at the latest, with a failure.
  */
 #ifndef SLUICE_TESTS_HTTP_CLIENT_H
 #define SLUICE_TESTS_HTTP_CLIENT_H
@@ -20,9 +21,9 @@ enum { CLIENT_PATIENCE_MS = 20000 };
 struct client {
 	int fd;
 	SSL_CTX *context;
-	SSL *ssl; /* NULL: clear text */
+	SSL *ssl;            /* NULL: clear text */
 	struct buffer input; /* read and not yet used */
-	bool ended; /* end of file, or reset */
+	bool ended;          /* end of file, or reset */
 	bool reset;
 };
 
@@ -111,8 +112,8 @@ static inline bool client_say(struct client *client, const char *text)
 static inline bool client_read(struct client *client)
 {
 	char *room = buffer_reserve(&client->input, 65536);
-	ssize_t got = client->ssl ? SSL_read(client->ssl, room, 65536)
-				  : recv(client->fd, room, 65536, 0);
+	ssize_t got =
+	    client->ssl ? SSL_read(client->ssl, room, 65536) : recv(client->fd, room, 65536, 0);
 
 	if (got <= 0) {
 		client->ended = true;

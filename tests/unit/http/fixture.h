@@ -1,10 +1,10 @@
 /*
- * A server on free loopback ports, clear text and TLS, with a handler of the tests' and a feed that a test writes:
+ * A server on free loopback ports, clear text and TLS, with a handler of the tests' and a feed that
+ * a test writes:
  *
- *     /hello     "hello\n"                    /echo      method, version, path, query, host, peer, fields
- *     /big       1 MiB of text                /late      answered when fixture_answer_late() says so
- *     /stream    the feed's events            /empty     204
- *     anything else: 404
+ *     /hello     "hello\n"                    /echo      method, version, path, query, host, peer,
+ * fields /big       1 MiB of text                /late      answered when fixture_answer_late()
+ * says so /stream    the feed's events            /empty     204 anything else: 404
  */
 #ifndef SLUICE_TESTS_HTTP_FIXTURE_H
 #define SLUICE_TESTS_HTTP_FIXTURE_H
@@ -134,8 +134,7 @@ static inline void *fixture_loop_start(void *context, struct http_loop *loop)
 
 	made->fixture = context;
 	made->fanout = fanout_new(made->fixture->feeds, made->fixture->replay,
-				  &made->fixture->fanout_settings,
-				  fixture_wake_loop, loop);
+				  &made->fixture->fanout_settings, fixture_wake_loop, loop);
 	return made;
 }
 
@@ -188,7 +187,7 @@ static inline void fixture_started(void *context, struct http_stream *stream)
 	struct fixture_loop *loop = context;
 	struct fixture *fixture = loop->fixture;
 	struct route_keys keys = {0};
-	struct feed *feed;
+	struct feed *feed = NULL;
 
 	if (!stream) {
 		atomic_fetch_add(&fixture->streams_lost, 1);
@@ -196,9 +195,8 @@ static inline void fixture_started(void *context, struct http_stream *stream)
 	}
 	if (feeds_open(fixture->feeds, &fixture->stream, NULL, &feed))
 		abort();
-	stream->subscriber = subscriber_new(loop->fanout, feed, &keys,
-					    &(struct subscriber_start){0}, INT64_MAX,
-					    &stream->carrier);
+	stream->subscriber = subscriber_new(
+	    loop->fanout, feed, &keys, &(struct subscriber_start){0}, INT64_MAX, &stream->carrier);
 	atomic_fetch_add(&fixture->streams, 1);
 }
 
@@ -317,16 +315,16 @@ static inline void fixture_init(struct fixture *fixture)
 	fixture->listeners[FIXTURE_TLS].certificate_file = fixture->certificate;
 	fixture->listeners[FIXTURE_TLS].key_file = fixture->key;
 	fixture->settings = (struct http_settings){
-		.listeners = fixture->listeners,
-		.listener_count = FIXTURE_LISTENERS,
-		.loops = 1,
-		.max_connections = 1000,
-		.max_streams_per_connection = 100,
-		.max_head_bytes = 16 * 1024,
-		.head_timeout_ms = 60000,
-		.idle_timeout_ms = 60000,
-		.slow_client_timeout_ms = 60000,
-		.drain_ms = 1000,
+	    .listeners = fixture->listeners,
+	    .listener_count = FIXTURE_LISTENERS,
+	    .loops = 1,
+	    .max_connections = 1000,
+	    .max_streams_per_connection = 100,
+	    .max_head_bytes = 16 * 1024,
+	    .head_timeout_ms = 60000,
+	    .idle_timeout_ms = 60000,
+	    .slow_client_timeout_ms = 60000,
+	    .drain_ms = 1000,
 	};
 	fixture->fanout_settings.slow_client_timeout_ms = 60000;
 	pthread_mutex_init(&fixture->lock, NULL);
@@ -362,12 +360,12 @@ static inline void fixture_open_feed(struct fixture *fixture)
 static inline void fixture_start(struct fixture *fixture)
 {
 	const struct http_server_hooks hooks = {
-		.context = fixture,
-		.loop_start = fixture_loop_start,
-		.loop_stop = fixture_loop_stop,
-		.request = fixture_handle,
-		.turn = fixture_turn,
-		.tick = fixture_tick,
+	    .context = fixture,
+	    .loop_start = fixture_loop_start,
+	    .loop_stop = fixture_loop_stop,
+	    .request = fixture_handle,
+	    .turn = fixture_turn,
+	    .tick = fixture_tick,
 	};
 	char error[512] = "";
 
@@ -408,10 +406,10 @@ static inline void fixture_produce(struct fixture *fixture, int count, size_t le
 	for (int i = 0; i < count; i++) {
 		int digits = snprintf(value, 24, "%lld", (long long)fixture->produced);
 		struct record record = {
-			.topic = SLICE_LIT("t"),
-			.offset = fixture->produced++,
-			.timestamp_ms = 1,
-			.has_value = true,
+		    .topic = SLICE_LIT("t"),
+		    .offset = fixture->produced++,
+		    .timestamp_ms = 1,
+		    .has_value = true,
 		};
 
 		value[digits] = 'x';

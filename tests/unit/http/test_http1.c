@@ -38,7 +38,8 @@ static int start_strict(void **state)
 	return 0;
 }
 
-/* Nothing is left when the server has stopped: subscribers are gone (fanout_free asserts it), memory (the sanitizer). */
+/* Nothing is left when the server has stopped: subscribers are gone (fanout_free asserts it),
+ * memory (the sanitizer). */
 static int stop(void **state)
 {
 	(void)state;
@@ -101,13 +102,14 @@ static void test_http1_request_is_handed_over_whole(void **state)
 	static const struct {
 		const char *request, *seen;
 	} rows[] = {
-		{"GET /echo HTTP/1.1\r\nHost: a\r\n\r\n", "GET|11|/echo|-|a||127.0.0.1\n"},
-		{"GET /echo? HTTP/1.1\r\nHost: a\r\n\r\n", "GET|11|/echo||a||127.0.0.1\n"},
-		{"GET /echo?a=b?c HTTP/1.0\r\nX-Test: 1\r\nx-test: 2\r\nHost: b:80\r\n\r\n",
-		 "GET|10|/echo|a=b?c|b:80|1|127.0.0.1\n"},
-		{"GET HTTP://a.b:1/echo?x HTTP/1.1\r\nHost: a\r\n\r\n", "GET|11|/echo|x|a||127.0.0.1\n"},
-		{"DELETE /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc",
-		 "DELETE|11|/echo|-|a||127.0.0.1\n"},
+	    {"GET /echo HTTP/1.1\r\nHost: a\r\n\r\n", "GET|11|/echo|-|a||127.0.0.1\n"},
+	    {"GET /echo? HTTP/1.1\r\nHost: a\r\n\r\n", "GET|11|/echo||a||127.0.0.1\n"},
+	    {"GET /echo?a=b?c HTTP/1.0\r\nX-Test: 1\r\nx-test: 2\r\nHost: b:80\r\n\r\n",
+	     "GET|10|/echo|a=b?c|b:80|1|127.0.0.1\n"},
+	    {"GET HTTP://a.b:1/echo?x HTTP/1.1\r\nHost: a\r\n\r\n",
+	     "GET|11|/echo|x|a||127.0.0.1\n"},
+	    {"DELETE /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc",
+	     "DELETE|11|/echo|-|a||127.0.0.1\n"},
 	};
 
 	(void)state;
@@ -126,12 +128,12 @@ static void test_http1_bad_request_is_a_problem(void **state)
 		const char *request;
 		int status;
 	} rows[] = {
-		{"GET / HTTP/1.1\r\n\r\n", 400},
-		{"nonsense\r\n\r\n", 400},
-		{"GET nowhere HTTP/1.1\r\nHost: a\r\n\r\n", 400},
-		{"GET *?a HTTP/1.1\r\nHost: a\r\n\r\n", 400},
-		{"CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n", 400},
-		{"POST /hello HTTP/1.1\r\nHost: a\r\nContent-Length: 16385\r\n\r\n", 413},
+	    {"GET / HTTP/1.1\r\n\r\n", 400},
+	    {"nonsense\r\n\r\n", 400},
+	    {"GET nowhere HTTP/1.1\r\nHost: a\r\n\r\n", 400},
+	    {"GET *?a HTTP/1.1\r\nHost: a\r\n\r\n", 400},
+	    {"CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n", 400},
+	    {"POST /hello HTTP/1.1\r\nHost: a\r\nContent-Length: 16385\r\n\r\n", 413},
 	};
 
 	(void)state;
@@ -229,8 +231,9 @@ static void test_http1_body_is_swallowed(void **state)
 /* An upgrade to HTTP/2 is not taken: libh2o's own must not be reached. */
 static void test_http1_upgrade_to_h2c_is_ignored(void **state)
 {
-	char *answer = ask(false, "GET /hello HTTP/1.1\r\nHost: a\r\nConnection: upgrade, http2-settings\r\n"
-				  "Upgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQCAAAAAAIAAAAA\r\n\r\n");
+	char *answer =
+	    ask(false, "GET /hello HTTP/1.1\r\nHost: a\r\nConnection: upgrade, http2-settings\r\n"
+		       "Upgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQCAAAAAAIAAAAA\r\n\r\n");
 
 	(void)state;
 	assert_has(answer, "HTTP/1.1 200 OK\r\n");
@@ -238,7 +241,8 @@ static void test_http1_upgrade_to_h2c_is_ignored(void **state)
 	free(answer);
 }
 
-/* A head that takes too long is answered 408; a connection that has sent nothing is closed without a word. */
+/* A head that takes too long is answered 408; a connection that has sent nothing is closed without
+ * a word. */
 static void test_http1_slow_head_times_out(void **state)
 {
 	(void)state;
@@ -320,7 +324,8 @@ static void test_http1_stream_delivers(void **state)
 	assert_true(fixture_wait_connections(&fixture, 0));
 }
 
-/* How many events with data of `len` bytes there are; asserts that their numbers follow one another from `first`. */
+/* How many events with data of `len` bytes there are; asserts that their numbers follow one another
+ * from `first`. */
 static int count_events(const char *text, int first, size_t len)
 {
 	int count = 0;
@@ -422,7 +427,8 @@ static void test_http1_stream_input_is_bounded(void **state)
 	for (int tls = 0; tls < 2; tls++) {
 		struct client client = open_either(tls);
 
-		client_say(&client, "GET /stream HTTP/1.1\r\nHost: a\r\n\r\nGET / HTTP/1.1\r\n\r\n");
+		client_say(&client,
+			   "GET /stream HTTP/1.1\r\nHost: a\r\n\r\nGET / HTTP/1.1\r\n\r\n");
 		assert_true(client_expect(&client, "event: connected\n"));
 		client_say(&client, "some more");
 		fixture_produce(&fixture, 1, 10);
@@ -465,7 +471,8 @@ static void test_http1_reply_that_is_never_read_is_closed(void **state)
 	}
 }
 
-/* Clients that close at every stage, in every way, in random interleaving with events: nothing is left. */
+/* Clients that close at every stage, in every way, in random interleaving with events: nothing is
+ * left. */
 static void test_http1_clients_that_close_anywhere_leave_nothing(void **state)
 {
 	static const char request[] = "GET /stream HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -496,9 +503,12 @@ static void test_http1_stop_in_the_middle_ends_all(void **state)
 {
 	enum { CLIENTS = 24 };
 	static const char *const requests[] = {
-		"GET /stream HTTP/1.1\r\nHost: a\r\n\r\n", "GET /big HTTP/1.1\r\nHost: a\r\n\r\n",
-		"GET /late HTTP/1.1\r\nHost: a\r\n\r\n", "GET /half",
-		"POST /hello HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n", "bad\r\n\r\n"};
+	    "GET /stream HTTP/1.1\r\nHost: a\r\n\r\n",
+	    "GET /big HTTP/1.1\r\nHost: a\r\n\r\n",
+	    "GET /late HTTP/1.1\r\nHost: a\r\n\r\n",
+	    "GET /half",
+	    "POST /hello HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n",
+	    "bad\r\n\r\n"};
 	struct client clients[CLIENTS];
 
 	(void)state;
@@ -563,32 +573,32 @@ static void test_http1_metrics_count(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_http1_get_is_answered_and_closed),
-		TEST(test_http1_request_is_handed_over_whole),
-		TEST(test_http1_bad_request_is_a_problem),
-		TEST(test_http1_large_head_is_refused),
-		TEST(test_http1_answers_without_content),
-		TEST(test_http1_bytes_one_by_one_are_answered),
-		TEST(test_http1_pipelined_request_is_left_out),
-		TEST(test_http1_body_is_swallowed),
-		TEST(test_http1_upgrade_to_h2c_is_ignored),
-		cmocka_unit_test_setup_teardown(test_http1_slow_head_times_out, start_impatient, stop),
-		cmocka_unit_test_setup_teardown(test_http1_slow_body_times_out, start_impatient, stop),
-		TEST(test_http1_late_answer_arrives),
-		TEST(test_http1_waiting_handler_is_told_of_the_stop),
-		TEST(test_http1_stream_delivers),
-		TEST(test_http1_stream_survives_blocking),
-		TEST(test_http1_stream_end_is_orderly),
-		TEST(test_http1_stream_client_goes_is_noticed),
-		TEST(test_http1_stream_input_is_bounded),
-		cmocka_unit_test_setup_teardown(test_http1_stream_that_never_reads_is_closed,
-						start_strict, stop),
-		cmocka_unit_test_setup_teardown(test_http1_reply_that_is_never_read_is_closed,
-						start_strict, stop),
-		TEST(test_http1_clients_that_close_anywhere_leave_nothing),
-		TEST(test_http1_stop_in_the_middle_ends_all),
-		TEST(test_http1_curl_gets_a_large_reply),
-		TEST(test_http1_metrics_count),
+	    TEST(test_http1_get_is_answered_and_closed),
+	    TEST(test_http1_request_is_handed_over_whole),
+	    TEST(test_http1_bad_request_is_a_problem),
+	    TEST(test_http1_large_head_is_refused),
+	    TEST(test_http1_answers_without_content),
+	    TEST(test_http1_bytes_one_by_one_are_answered),
+	    TEST(test_http1_pipelined_request_is_left_out),
+	    TEST(test_http1_body_is_swallowed),
+	    TEST(test_http1_upgrade_to_h2c_is_ignored),
+	    cmocka_unit_test_setup_teardown(test_http1_slow_head_times_out, start_impatient, stop),
+	    cmocka_unit_test_setup_teardown(test_http1_slow_body_times_out, start_impatient, stop),
+	    TEST(test_http1_late_answer_arrives),
+	    TEST(test_http1_waiting_handler_is_told_of_the_stop),
+	    TEST(test_http1_stream_delivers),
+	    TEST(test_http1_stream_survives_blocking),
+	    TEST(test_http1_stream_end_is_orderly),
+	    TEST(test_http1_stream_client_goes_is_noticed),
+	    TEST(test_http1_stream_input_is_bounded),
+	    cmocka_unit_test_setup_teardown(test_http1_stream_that_never_reads_is_closed,
+					    start_strict, stop),
+	    cmocka_unit_test_setup_teardown(test_http1_reply_that_is_never_read_is_closed,
+					    start_strict, stop),
+	    TEST(test_http1_clients_that_close_anywhere_leave_nothing),
+	    TEST(test_http1_stop_in_the_middle_ends_all),
+	    TEST(test_http1_curl_gets_a_large_reply),
+	    TEST(test_http1_metrics_count),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

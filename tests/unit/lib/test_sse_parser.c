@@ -30,7 +30,8 @@ static const struct row ROWS[] = {
 	"[add|73857293|][remove|2153|]"),
     ROW("WHATWG 9.2.6: stock", "data: YHOO\ndata: +2\ndata: 10\n\n", "[message|YHOO\n+2\n10|]"),
     ROW("WHATWG 9.2.6: four blocks",
-	": test stream\n\ndata: first event\nid: 1\n\ndata:second event\nid\n\ndata:  third event\n",
+	": test stream\n\ndata: first event\nid: 1\n\ndata:second event\nid\n\ndata:  third "
+	"event\n",
 	"{ test stream}(1)[message|first event|1]()[message|second event|]"),
     ROW("WHATWG 9.2.6: empty data", "data\n\ndata\ndata\n\ndata:", "[message||][message|\n|]"),
     ROW("WHATWG 9.2.6: one space is left out", "data:test\n\ndata: test\n\n",
@@ -47,9 +48,18 @@ static const struct row ROWS[] = {
     ROW("CR ends a line", "data: a\rdata: b\r\rdata: c\r\r", "[message|a\nb|][message|c|]"),
     ROW("CRLF ends one line", "data: a\r\ndata: b\r\n\r\n", "[message|a\nb|]"),
     ROW("LF CR are two ends", "data: a\n\rdata: b\n\n", "[message|a|][message|b|]"),
-    ROW("one byte order mark is left out", "\xEF\xBB\xBF" "data: a\n\n", "[message|a|]"),
-    ROW("a second byte order mark is text", "\xEF\xBB\xBF\xEF\xBB\xBF" "data: a\n\n", ""),
-    ROW("half a byte order mark is text", "\xEF\xBB" "data: a\n\ndata: b\n\n", "[message|b|]"),
+    ROW("one byte order mark is left out",
+	"\xEF\xBB\xBF"
+	"data: a\n\n",
+	"[message|a|]"),
+    ROW("a second byte order mark is text",
+	"\xEF\xBB\xBF\xEF\xBB\xBF"
+	"data: a\n\n",
+	""),
+    ROW("half a byte order mark is text",
+	"\xEF\xBB"
+	"data: a\n\ndata: b\n\n",
+	"[message|b|]"),
     ROW("retry is digits only", "retry: 1000\nretry: 2x\nretry: -3\nretry\nretry:4\n", "<1000><4>"),
     ROW("field names are exact", "Data: a\ndata : b\n data: c\nx: d\n\n", ""),
     ROW("a colon in the value stays", "data: a: b\n\n", "[message|a: b|]"),
@@ -123,7 +133,8 @@ static void test_sse_parser_restarted_keeps_only_the_last_event_id(void **state)
 	(void)state;
 	sse_parser_feed(&parser, SLICE_LIT("id: 1\ndata: a\n\nid: 2\nevent: x\ndata: half\nda"));
 	sse_parser_restart(&parser);
-	sse_parser_feed(&parser, SLICE_LIT("\xEF\xBB\xBF" "data: b\n\n"));
+	sse_parser_feed(&parser, SLICE_LIT("\xEF\xBB\xBF"
+					   "data: b\n\n"));
 	assert_string_equal(buffer_text(&shown), "(1)[message|a|1][message|b|1]");
 	sse_parser_fini(&parser);
 	buffer_free(&shown);

@@ -1,6 +1,7 @@
-#include <arpa/inet.h>
+#include "http/http_settings.h"
 
-#include "settings_priv.h"
+#include <arpa/inet.h>
+#include <string.h>
 
 #define LISTENER(member) CONFIG_FIELD(struct http_listener_settings, member)
 #define HTTP(member)     CONFIG_FIELD(struct http_settings, member)
@@ -97,7 +98,7 @@ static const struct setting listener_rows[] = {
      .doc = "What is served here: the streams, the page at /, and /healthz, /readyz, /metrics."},
 };
 
-const struct config_table settings_http_listener_table = {
+const struct config_table http_settings_listener_table = {
     CONFIG_ROWS(listener_rows),
     .bytes = sizeof(struct http_listener_settings),
 };
@@ -112,10 +113,8 @@ static bool is_taken(const struct http_listener_settings *listeners, size_t i)
 	return false;
 }
 
-void settings_http_check_listeners(const struct config_at *at, void *target)
+void http_settings_check_listeners(const struct config_at *at, const struct http_settings *http)
 {
-	const struct http_settings *http = &((struct settings *)target)->http;
-
 	for (size_t i = 0; i < http->listener_count; i++) {
 		struct config_at place = config_element(at, i);
 
@@ -182,7 +181,7 @@ static const struct setting http_rows[] = {
      .doc = "How long a stop may take; clients are told to come back within it."},
 };
 
-const struct config_table settings_http_table = {
+const struct config_table http_settings_table = {
     CONFIG_ROWS(http_rows),
     .bytes = sizeof(struct http_settings),
 };
@@ -239,7 +238,7 @@ static const struct setting cors_rows[] = {
      .doc = "Whether they may send cookies."},
 };
 
-const struct config_table settings_http_cors_table = {
+const struct config_table http_settings_cors_table = {
     CONFIG_ROWS(cors_rows),
     .bytes = sizeof(struct http_settings),
 };

@@ -1,4 +1,5 @@
-#include "settings_priv.h"
+#include "auth/auth.h"
+#include "base/config.h"
 
 #define ISSUER(member) CONFIG_FIELD(struct auth_issuer, member)
 #define AUTH(member)   CONFIG_FIELD(struct auth_settings, member)
@@ -25,6 +26,14 @@ static void check_secret(const struct config_at *at, const struct auth_issuer *i
 				      hashes[i].bytes, algorithm);
 }
 
+static bool uses_secret(const struct auth_issuer *issuer)
+{
+	for (size_t i = 0; i < issuer->algorithm_count; i++)
+		if (issuer->algorithms[i][0] == 'H')
+			return true;
+	return false;
+}
+
 static void check_url(const struct config_at *at, void *target)
 {
 	const char *url = ((const struct auth_issuer *)target)->jwks_url;
@@ -41,6 +50,15 @@ static void check_issuer(const struct config_at *at, void *target)
 		config_refuse(at, "/jwks_file", "stands beside \"jwks_url\": give one of them");
 	if (issuer->jwks_ca_file && !issuer->jwks_url)
 		config_refuse(at, "/jwks_ca_file", "is for \"jwks_url\" only: take it out");
+	if (!issuer->secret && !issuer->jwks_file && !issuer->jwks_url)
+		config_refuse(at, NULL,
+			      "lacks keys: give it \"secret\", \"secret_file\", \"jwks_file\" or "
+			      "\"jwks_url\"");
+	if (issuer->secret && !uses_secret(issuer))
+		config_refuse(at, NULL,
+			      "its secret is of no use to %s: add HS256, HS384 or HS512 to "
+			      "\"algorithms\"",
+			      issuer->algorithms[0]);
 	for (size_t i = 0; issuer->secret && i < issuer->algorithm_count; i++)
 		check_secret(at, issuer, issuer->algorithms[i]);
 }
@@ -140,7 +158,7 @@ static const struct setting rows[] = {
      .doc = "How far the issuer's clock may be off, for exp and nbf."},
 };
 
-const struct config_table settings_auth_table = {
+const struct config_table auth_settings_table = {
     CONFIG_ROWS(rows),
     .bytes = sizeof(struct auth_settings),
 };

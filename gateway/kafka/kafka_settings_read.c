@@ -1,7 +1,8 @@
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/mem.h"
-#include "settings_priv.h"
+#include "kafka/kafka_settings.h"
 
 /* What may be given as NAME_file, and is never shown. */
 static const char *const secrets[] = {"sasl.password", "ssl.key.password", "ssl.key.pem",
@@ -9,7 +10,7 @@ static const char *const secrets[] = {"sasl.password", "ssl.key.password", "ssl.
 
 enum { SECRET_COUNT = sizeof(secrets) / sizeof(secrets[0]) };
 
-const char settings_kafka_schema[] =
+const char kafka_settings_schema[] =
     "{\"type\": \"object\", \"required\": [\"bootstrap.servers\"], \"properties\":"
     " {\"bootstrap.servers\": {\"type\": [\"string\", \"number\", \"boolean\"],"
     " \"description\": \"Brokers, as host:port,host:port.\"}},"
@@ -93,9 +94,9 @@ static void read_property(const struct config_at *at, const json_t *member,
 		free(property.name);
 }
 
-void settings_kafka_read(const struct config_at *at, const json_t *value, void *target)
+void kafka_settings_read(const struct config_at *at, const json_t *value,
+			 struct kafka_settings *kafka)
 {
-	struct kafka_settings *kafka = &((struct settings *)target)->kafka;
 	const char *name;
 	json_t *member;
 
@@ -116,7 +117,7 @@ void settings_kafka_read(const struct config_at *at, const json_t *value, void *
 	}
 }
 
-void settings_kafka_fini(struct kafka_settings *kafka)
+void kafka_settings_fini(struct kafka_settings *kafka)
 {
 	for (size_t i = 0; i < kafka->property_count; i++) {
 		free(kafka->properties[i].name);

@@ -1,0 +1,140 @@
+#include "lib/watch.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/mem.h"
+
+/* For tests that fail; those that pass never wait so long. */
+enum { PATIENCE_MS = 20000 };
+
+static void take_event(void *context, struct sse_client *client, const struct sse_event *event)
+{
+	struct watch *watch = context;
+	struct watch_event *kept;
+
+	(void)client;
+	watch->events = mem_realloc(watch->events, (watch->count + 1) * sizeof(*watch->events));
+	kept = &watch->events[watch->count++];
+	kept->type = mem_strndup(event->type.base, event->type.len);
+	kept->data = mem_alloc(event->data.len + 1);
+	memcpy(kept->data, event->data.base, event->data.len);
+	kept->data[event->data.len] = '\0';
+	kept->data_len = event->data.len;
+	kept->id = mem_strndup(event->last_event_id.base ? event->last_event_id.base : "",
+			       event->last_event_id.len);
+}
+
+static void take_comment(void *context, struct sse_client *client, struct slice text)
+{
+	struct watch *watch = context;
+
+	(void)client, (void)text;
+	if (!watch->count)
+		watch->early_comments++;
+}
+
+void watch_open(struct watch *watch, struct sse_client_loop *loop, const char *base,
+		const char *path, const struct sse_client_options *rest)
+{
+	struct sse_client_options options = {0};
+	struct buffer url = {0};
+
+	if (rest)
+		options = *rest;
+	buffer_append_text(&url, base);
+	buffer_append_text(&url, path);
+	options.url = buffer_text(&url);
+	options.on_event = take_event;
+	options.on_comment = take_comment;
+	options.context = watch;
+	watch->loop = loop;
+	watch->client = sse_client_open(loop, &options);
+	buffer_free(&url);
+}
+
+static void report(const struct watch *watch, const char *what)
+{
+	struct sse_client_facts facts = sse_client_facts(watch->client);
+
+	fprintf(stderr, "%s did not come: status %ld, last event id \"%.*s\", %.*s\n", what,
+		facts.status, (int)facts.last_event_id.len, facts.last_event_id.base,
+		(int)facts.body.len, facts.body.base);
+	for (size_t i = 0; i < watch->count; i++)
+		fprintf(stderr, "  %zu: %s: %.200s\n", i, watch->events[i].type,
+			watch->events[i].data);
+}
+
+struct wait {
+	const struct watch *watch;
+	size_t count;
+	const char *id;
+};
+
+static bool until(struct watch *watch, const struct wait *wait, bool (*done)(void *context),
+		  const char *what)
+{
+	struct wait copy = *wait;
+
+	copy.watch = watch;
+	if (sse_client_loop_until(watch->loop, done, &copy, PATIENCE_MS))
+		return true;
+	report(watch, what);
+	return false;
+}
+
+static bool has_count(void *context)
+{
+	const struct wait *wait = context;
+
+	return wait->watch->count >= wait->count;
+}
+
+bool watch_until(struct watch *watch, size_t count)
+{
+	return until(watch, &(struct wait){.count = count}, has_count, "the event");
+}
+
+static bool has_other_id(void *context)
+{
+	const struct wait *wait = context;
+
+	return !slice_equal(sse_client_facts(wait->watch->client).last_event_id,
+			    slice_of(wait->id));
+}
+
+bool watch_until_id_changes(struct watch *watch, const char *id)
+{
+	return until(watch, &(struct wait){.id = id}, has_other_id, "another id");
+}
+
+static bool is_closed(void *context)
+{
+	const struct wait *wait = context;
+
+	return sse_client_facts(wait->watch->client).state == SSE_CLIENT_CLOSED;
+}
+
+bool watch_until_closed(struct watch *watch)
+{
+	return until(watch, &(struct wait){0}, is_closed, "the end");
+}
+
+bool watch_open_connected(struct watch *watch, struct sse_client_loop *loop, const char *base,
+			  const char *path, const struct sse_client_options *rest)
+{
+	watch_open(watch, loop, base, path, rest);
+	return watch_until(watch, 1) && strcmp(watch->events[0].type, "connected") == 0;
+}
+
+void watch_close(struct watch *watch)
+{
+	sse_client_close(watch->client);
+	for (size_t i = 0; i < watch->count; i++) {
+		free(watch->events[i].type);
+		free(watch->events[i].data);
+		free(watch->events[i].id);
+	}
+	free(watch->events);
+	*watch = (struct watch){0};
+}
