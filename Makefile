@@ -78,7 +78,10 @@ $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(if $(filter tests/%,$<),-Itests) $(CFLAGS) -MMD -MP -c -o $@ $<
 
-$(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(TEST_LIBRARY) $(LIBRARY)
+$(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(LIBRARY)
+	$(CC) $(TEST_LDFLAGS) -o $@ $< $(TEST_LDLIBS)
+
+$(BUILD)/tests/unit/lib/%: $(BUILD)/tests/unit/lib/%.o $(TEST_LIBRARY) $(LIBRARY)
 	$(CC) $(TEST_LDFLAGS) -o $@ $< $(TEST_LIBRARY) $(TEST_LDLIBS)
 
 $(BUILD)/tests/integration/%: $(BUILD)/tests/integration/%.o $(TEST_LIBRARY) $(LIBRARY)

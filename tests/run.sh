@@ -7,6 +7,7 @@
 set -u
 
 passed=0 failed=0 skipped=0
+side_by_side=${SIDE_BY_SIDE:-4}
 logs=build/test-logs
 mkdir -p "$logs"
 export SLUICE_KAFKA_JARS=$PWD/build/kafka
@@ -42,21 +43,30 @@ count() {
 	[ "$code" = 0 ] && [ "$bad" = 0 ]
 }
 
-run_program() {
-	local name log
-	name=$(echo "$1" | tr / _)
-	log=$logs/$name.log
-	export SLUICE_TEST_LOGS=$PWD/$logs/$name
-	rm -rf "$SLUICE_TEST_LOGS"
+log_of() {
+	echo "$logs/$(echo "$1" | tr / _).log"
+}
+
+# Its exit code stands in a file beside its log, for programs run side by side.
+start_program() {
+	local log
+	log=$(log_of "$1")
+	export SLUICE_TEST_LOGS=$PWD/${log%.log}
+	rm -rf "$SLUICE_TEST_LOGS" "$log.code"
 	mkdir -p "$SLUICE_TEST_LOGS"
-	printf '%s ' "$1"
-	timeout 600 "$@" >"$log" 2>&1 </dev/null
-	if count "$log" $?; then
-		echo ok
+	timeout 600 "$1" >"$log" 2>&1 </dev/null
+	echo $? >"$log.code"
+}
+
+report_program() {
+	local log
+	log=$(log_of "$1")
+	if count "$log" "$(cat "$log.code")"; then
+		echo "$1 ok"
 	else
-		echo FAILED
+		echo "$1 FAILED"
 		tail -n 200 "$log"
-		tail -n 40 "$SLUICE_TEST_LOGS"/* 2>/dev/null
+		tail -n 40 "${log%.log}"/* 2>/dev/null
 	fi
 }
 
@@ -75,8 +85,15 @@ check() {
 	fi
 }
 
+# Most wait more than they work, so several run at a time.
 run_programs() {
-	for program in "$@"; do run_program "$program"; done
+	local program
+	for program in "$@"; do
+		while [ "$(jobs -rp | wc -l)" -ge "$side_by_side" ]; do wait -n; done
+		start_program "$program" &
+	done
+	wait
+	for program in "$@"; do report_program "$program"; done
 }
 
 run_fuzz() {
@@ -117,7 +134,7 @@ run_mode() {
 	run_programs $(tests_of unit SAN="$san")
 	heading "$mode: integration tests"
 	build "$mode integration" SAN="$san" integration-programs
-	SLUICE_BINARY=$(tests_of binary SAN="$san") run_programs $(tests_of integration SAN="$san")
+	SLUICE_BINARY=$PWD/$(tests_of binary SAN="$san") side_by_side=2 run_programs $(tests_of integration SAN="$san")
 }
 
 run_everything() {

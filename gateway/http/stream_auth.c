@@ -18,20 +18,23 @@ struct parked {
 
 void stream_reply_unauthorized(struct http_request *request, const char *why)
 {
-	struct buffer challenge = {0};
+	struct buffer challenge = {0}, detail = {0};
 
 	buffer_append_text(&challenge, "Bearer realm=\"sluice\"");
-	if (why)
+	buffer_append_text(&detail, "This stream needs a token");
+	if (why) {
 		buffer_append_format(&challenge,
 				     ", error=\"invalid_token\", error_description=\"%s\"", why);
+		buffer_append_format(&detail, ", and the one that came does not count: %s.", why);
+	} else {
+		buffer_append_text(&detail, ": send Authorization: Bearer, ?access_token= or the "
+					    "configured cookie.");
+	}
 	const struct http_field field = {SLICE_LIT("www-authenticate"), buffer_slice(&challenge)};
 
-	problem_reply(request, 401,
-		      why ? why
-			  : "This stream needs a token: send Authorization: Bearer, ?access_token= "
-			    "or the configured cookie.",
-		      &field, 1);
+	problem_reply(request, 401, buffer_text(&detail), &field, 1);
 	buffer_free(&challenge);
+	buffer_free(&detail);
 }
 
 static void unpark(struct parked *parked)

@@ -12,38 +12,69 @@
 
 enum { CUSTOM_ID_MAX_BYTES = 1024 };
 
-static bool media_range_fits(struct slice range)
+/* Takes the next part of a list off the rest, without the blanks around it; false at the end. */
+static bool next_part(struct slice *rest, char separator, struct slice *part)
 {
-	static const char *const fitting[] = {"text/event-stream", "text/*", "*/*"};
+	size_t end = slice_find(*rest, 0, rest->len, separator), from = 0, to = end;
 
-	for (size_t i = 0; i < sizeof(fitting) / sizeof(fitting[0]); i++)
+	if (!rest->len)
+		return false;
+	while (from < to && (rest->base[from] == ' ' || rest->base[from] == '\t'))
+		from++;
+	while (to > from && (rest->base[to - 1] == ' ' || rest->base[to - 1] == '\t'))
+		to--;
+	*part = (struct slice){rest->base + from, to - from};
+	end += end < rest->len;
+	*rest = (struct slice){rest->base + end, rest->len - end};
+	return true;
+}
+
+/* How exactly a media range names text/event-stream; 0: not at all. */
+static unsigned media_range_rank(struct slice range)
+{
+	static const char *const fitting[] = {"*/*", "text/*", "text/event-stream"};
+
+	for (unsigned i = 0; i < sizeof(fitting) / sizeof(fitting[0]); i++)
 		if (slice_equal_ascii_case(range, slice_of(fitting[i])))
-			return true;
+			return i + 1;
+	return 0;
+}
+
+/* "q=0", "q=0.000" (RFC 9110, 12.4.2). */
+static bool is_refused(struct slice parameters)
+{
+	struct slice part;
+	size_t at = 2;
+
+	while (next_part(&parameters, ';', &part)) {
+		if (part.len <= 2 || (part.base[0] != 'q' && part.base[0] != 'Q') ||
+		    part.base[1] != '=')
+			continue;
+		while (at < part.len && (part.base[at] == '0' || part.base[at] == '.'))
+			at++;
+		return at == part.len;
+	}
 	return false;
 }
 
-/* Weights are not looked at, but for a type that is refused by q=0 nobody asks for. */
+/* The range that names it most exactly decides (RFC 9110, 12.5.1). */
 static bool accepts_event_stream(const struct http_request *request)
 {
 	struct slice accept = http_request_field(request, "accept");
-	const char *at = accept.base, *end = accept.base + accept.len;
+	struct slice range, type;
+	bool accepted = !accept.len;
+	unsigned best = 0, rank;
 
-	if (!accept.base || !accept.len)
-		return true;
-	while (at < end) {
-		const char *comma = memchr(at, ',', (size_t)(end - at));
-		const char *stop = comma ? comma : end;
-		size_t len = 0;
-
-		while (at < stop && (*at == ' ' || *at == '\t'))
-			at++;
-		while (at + len < stop && at[len] != ';' && at[len] != ' ' && at[len] != '\t')
-			len++;
-		if (media_range_fits((struct slice){at, len}))
-			return true;
-		at = stop + 1;
+	while (next_part(&accept, ',', &range)) {
+		if (!next_part(&range, ';', &type))
+			continue;
+		rank = media_range_rank(type);
+		if (rank <= best)
+			continue;
+		best = rank;
+		accepted = !is_refused(range);
 	}
-	return false;
+	return accepted;
 }
 
 void stream_handle(struct http_request *request, const struct route *route)
@@ -103,8 +134,8 @@ static bool fail(struct opening *opening, int status, const char *detail)
 
 static struct buffer *new_decoded(struct opening *opening)
 {
-	opening->decoded = mem_realloc(opening->decoded, (opening->decoded_count + 1) *
-								 sizeof(opening->decoded[0]));
+	opening->decoded = mem_realloc(opening->decoded,
+				       (opening->decoded_count + 1) * sizeof(opening->decoded[0]));
 	opening->decoded[opening->decoded_count] = (struct buffer){0};
 	return &opening->decoded[opening->decoded_count++];
 }
@@ -165,7 +196,8 @@ static bool read_params(struct opening *opening)
 	return true;
 }
 
-/* Without a valid token an access rule may still hold, if it does not ask for claims; where it does not hold, a token may be what is missing. */
+/* Without a valid token an access rule may still hold, if it does not ask for claims; where it does
+ * not hold, a token may be what is missing. */
 static bool check_access(struct opening *opening)
 {
 	const struct stream *stream = opening->route->stream;
@@ -196,10 +228,10 @@ static bool find_last_event_id(struct opening *opening)
 		return true;
 	}
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-		int rc = opening->request->query.base
-				 ? percent_find(opening->request->query, names[i],
-						&opening->last_event_id)
-				 : ERROR_NOT_FOUND;
+		int rc =
+		    opening->request->query.base
+			? percent_find(opening->request->query, names[i], &opening->last_event_id)
+			: ERROR_NOT_FOUND;
 
 		if (rc == ERROR_INVALID)
 			return fail(opening, 400, "lastEventId is not percent-encoded UTF-8.");
@@ -220,8 +252,8 @@ static bool reply_final(struct opening *opening)
 	struct http_field fields[CORS_MAX_FIELDS];
 	size_t count = cors_fields(opening->request, fields);
 
-	http_reply(opening->request, &(struct http_response){
-					     .status = 204, .fields = fields, .field_count = count});
+	http_reply(opening->request,
+		   &(struct http_response){.status = 204, .fields = fields, .field_count = count});
 	return false;
 }
 
@@ -262,7 +294,7 @@ static bool open_feed(struct opening *opening)
 
 	if (stream->topic_param) {
 		topic = json_string_value(json_object_get(
-			json_object_get(opening->variables, "path"), stream->topic_param));
+		    json_object_get(opening->variables, "path"), stream->topic_param));
 		if (!topic || !stream_allows_topic(stream, slice_of(topic)))
 			return fail(opening, 404, "This stream has no such topic.");
 	}
@@ -280,9 +312,13 @@ static bool make_keys(struct opening *opening)
 		return true;
 	if (pattern_request_keys(filter, opening->variables, &opening->keys))
 		return fail(opening, 400, "The request selects too many combinations of values.");
-	if (!opening->keys.count)
-		return fail(opening, 403, "The token lacks a claim that this stream's filter needs.");
-	return true;
+	if (opening->keys.count)
+		return true;
+	if (opening->caller->claims)
+		return fail(opening, 403,
+			    "The token lacks a claim that this stream's filter needs.");
+	stream_reply_unauthorized(opening->request, opening->caller->why_not);
+	return false;
 }
 
 /* What outlives the request until the head is sent. */
@@ -300,14 +336,14 @@ static void started(void *context, struct http_stream *stream)
 {
 	struct starting *starting = context;
 	const struct subscriber_start start = {
-		.position = starting->has_position ? &starting->position : NULL,
-		.custom_id = buffer_slice(&starting->custom_id),
+	    .position = starting->has_position ? &starting->position : NULL,
+	    .custom_id = buffer_slice(&starting->custom_id),
 	};
 
 	if (stream) {
 		stream->subscriber =
-			subscriber_new(starting->loop->fanout, starting->feed, &starting->keys,
-				       &start, starting->expires_unix_ms, &stream->carrier);
+		    subscriber_new(starting->loop->fanout, starting->feed, &starting->keys, &start,
+				   starting->expires_unix_ms, &stream->carrier);
 		if (atomic_load(&starting->loop->app->draining))
 			subscriber_end(stream->subscriber, CLOSE_DRAIN, (struct slice){0});
 	} else {
@@ -337,27 +373,26 @@ static void send_head(struct opening *opening, const struct http_field *fields, 
 	opening->feed = NULL;
 	opening->keys = (struct route_keys){0};
 	opening->has_position = false;
-	http_stream(opening->request,
-		    &(struct http_response){.status = 200,
-					    .fields = fields,
-					    .field_count = count,
-					    .body = SLICE_LIT(":\n\n")},
-		    started, starting);
+	http_stream(
+	    opening->request,
+	    &(struct http_response){
+		.status = 200, .fields = fields, .field_count = count, .body = SLICE_LIT(":\n\n")},
+	    started, starting);
 }
 
 static void answer(struct opening *opening)
 {
 	struct http_field fields[3 + CORS_MAX_FIELDS] = {
-		{SLICE_LIT("content-type"), SLICE_LIT("text/event-stream")},
-		{SLICE_LIT("cache-control"), SLICE_LIT("no-store, no-transform")},
-		{SLICE_LIT("x-accel-buffering"), SLICE_LIT("no")},
+	    {SLICE_LIT("content-type"), SLICE_LIT("text/event-stream")},
+	    {SLICE_LIT("cache-control"), SLICE_LIT("no-store, no-transform")},
+	    {SLICE_LIT("x-accel-buffering"), SLICE_LIT("no")},
 	};
 	size_t count = 3 + cors_fields(opening->request, fields + 3);
 
 	if (slice_equal(opening->request->method, SLICE_LIT("HEAD")))
-		http_reply(opening->request,
-			   &(struct http_response){
-				   .status = 200, .fields = fields, .field_count = count});
+		http_reply(
+		    opening->request,
+		    &(struct http_response){.status = 200, .fields = fields, .field_count = count});
 	else
 		send_head(opening, fields, count);
 }

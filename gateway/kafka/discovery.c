@@ -58,6 +58,11 @@ static void note_absent(struct ingest *ingest, struct ingest_topic *topic)
 	struct ingest_command command = {.type = INGEST_DISCOVERED, .topic = topic};
 
 	topic->absent_answers++;
+	if (topic->absent_answers == DELETED_ANSWERS && topic->planned_count) {
+		/* Or librdkafka would go on in the middle of a new log of the same name. */
+		command.type = INGEST_HALT;
+		ingest_post(ingest, &command);
+	}
 	if (topic->looked)
 		return;
 	/* There is nothing to catch up with, and all that comes is new. */

@@ -26,6 +26,7 @@ enum { INGEST_NO_OFFSET = -1 };
 struct ingest_partition {
 	_Atomic int64_t next; /* INGEST_NO_OFFSET: not started */
 	int64_t goal;         /* the end at first discovery, or INGEST_NO_OFFSET */
+	bool fetched;         /* the reader's: librdkafka has it started */
 	bool lost;            /* waits for discovery to name a new offset */
 	const char *problem;  /* what fetching it fails with, or NULL */
 };
@@ -65,6 +66,7 @@ enum ingest_command_type {
 	INGEST_START,      /* partition at offset, with goal */
 	INGEST_MOVE,       /* partition goes on at offset, if it still stands at from */
 	INGEST_DISCOVERED, /* all goals have been posted */
+	INGEST_HALT,       /* all of the topic's partitions stop, until they are moved */
 	INGEST_FORGET,     /* the topic; it is freed */
 };
 

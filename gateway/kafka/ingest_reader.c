@@ -133,14 +133,21 @@ static void set_partition_problem(struct ingest *ingest, const struct ingest_top
 			  LOG_STR("topic", topic->name), LOG_INT("partition", number));
 }
 
-static void fetch_from(struct ingest *ingest, const struct ingest_topic *topic, int32_t number,
-		       int64_t offset)
+static void start_fetching(struct ingest *ingest, const struct ingest_topic *topic, int32_t number,
+			   int64_t offset)
 {
 	int failed =
 	    rd_kafka_consume_start_queue(topic->handle, number, offset, ingest->poll.queue);
 
 	/* Only for what is started twice, or is no partition. */
 	assert(!failed);
+	topic->partitions[number]->fetched = true;
+}
+
+static void stop_fetching(const struct ingest_topic *topic, int32_t number)
+{
+	rd_kafka_consume_stop(topic->handle, number);
+	topic->partitions[number]->fetched = false;
 }
 
 static void run_start(struct ingest *ingest, const struct ingest_command *command)
@@ -155,7 +162,7 @@ static void run_start(struct ingest *ingest, const struct ingest_command *comman
 	ingest->sink.partition(ingest->sink.context, topic->token, command->partition,
 			       command->offset);
 	advance(ingest, topic, partition, command->offset);
-	fetch_from(ingest, topic, command->partition, command->offset);
+	start_fetching(ingest, topic, command->partition, command->offset);
 }
 
 static void run_move(struct ingest *ingest, const struct ingest_command *command)
@@ -167,7 +174,8 @@ static void run_move(struct ingest *ingest, const struct ingest_command *command
 	/* An error that came twice, or late: it goes on where it is. */
 	if (command->from != INGEST_NO_OFFSET && command->from != from)
 		return;
-	rd_kafka_consume_stop(topic->handle, command->partition);
+	if (partition->fetched)
+		stop_fetching(topic, command->partition);
 	if (command->offset != from) {
 		log_event(LOG_WARN, "ingest", "the log no longer has what comes next",
 			  LOG_STR("topic", topic->name), LOG_INT("partition", command->partition),
@@ -179,7 +187,7 @@ static void run_move(struct ingest *ingest, const struct ingest_command *command
 	if (command->offset < from)
 		partition->goal = partition->goal == INGEST_NO_OFFSET ? INGEST_NO_OFFSET : 0;
 	advance(ingest, topic, partition, command->offset);
-	fetch_from(ingest, topic, command->partition, command->offset);
+	start_fetching(ingest, topic, command->partition, command->offset);
 }
 
 static void run_discovered(struct ingest *ingest, const struct ingest_command *command)
@@ -188,12 +196,23 @@ static void run_discovered(struct ingest *ingest, const struct ingest_command *c
 	check_caught_up(ingest, command->topic);
 }
 
-static void stop_topic(struct ingest *ingest, struct ingest_topic *topic)
+static void halt_topic(const struct ingest_topic *topic)
 {
 	for (uint32_t i = 0; i < topic->partition_count; i++) {
-		if (atomic_load(&topic->partitions[i]->next) != INGEST_NO_OFFSET)
-			rd_kafka_consume_stop(topic->handle, (int32_t)i);
+		if (topic->partitions[i]->fetched)
+			stop_fetching(topic, (int32_t)i);
 	}
+}
+
+static void run_halt(struct ingest *ingest, const struct ingest_command *command)
+{
+	(void)ingest;
+	halt_topic(command->topic);
+}
+
+static void stop_topic(struct ingest *ingest, struct ingest_topic *topic)
+{
+	halt_topic(topic);
 	remove_handle(ingest, topic);
 }
 
@@ -211,9 +230,8 @@ static void run_forget(struct ingest *ingest, const struct ingest_command *comma
 static void run_commands(struct ingest *ingest)
 {
 	static void (*const run[])(struct ingest *, const struct ingest_command *) = {
-	    [INGEST_START] = run_start,
-	    [INGEST_MOVE] = run_move,
-	    [INGEST_DISCOVERED] = run_discovered,
+	    [INGEST_START] = run_start,           [INGEST_MOVE] = run_move,
+	    [INGEST_DISCOVERED] = run_discovered, [INGEST_HALT] = run_halt,
 	    [INGEST_FORGET] = run_forget,
 	};
 	struct ingest_command *command = ingest_take_commands(ingest);

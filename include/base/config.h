@@ -6,10 +6,9 @@
  * 6901) and what would be right. Unknown and repeated names are errors.
  *
  * In any string, ${NAME} stands for an environment variable, ${NAME:-text} for `text` where it is
- * unset or empty, and
- * $${ for ${. A number or a boolean may be written as a string that holds one. A `secret` setting
- * NAME may be given as NAME_file instead: a file, relative to the configuration's folder, whose
- * content without the newline at its end is the value.
+ * unset or empty, and $${ for ${. A number or a boolean may be written as a string that holds one.
+ * A `secret` setting NAME may be given as NAME_file instead: a file, relative to the
+ * configuration's folder, whose content without the newline at its end is the value.
  *
  * Nothing here is kept between calls. Thread: any.
  */
@@ -94,10 +93,10 @@ struct config_table {
 	size_t count;
 	size_t bytes; /* of the struct */
 	bool named;   /* SETTING_MAP: the first field is the char *name */
-	void (*check)(const struct config_at *at,
-		      void *target); /* after all rows, where none was refused */
-	void (*fini)(
-	    void *target);       /* frees what SETTING_CUSTOM rows and checks made; may be NULL */
+	/* After all rows, where none was refused; may be NULL. */
+	void (*check)(const struct config_at *at, void *target);
+	/* Frees what SETTING_CUSTOM rows and checks made; may be NULL. */
+	void (*fini)(void *target);
 	const char *definitions; /* the root's: JSON Schema $defs that rows refer to; NULL: none */
 };
 

@@ -1,8 +1,8 @@
 /*
  * stream: an SSE endpoint as the configuration declares it, compiled.
  *
- * Immutable once read; any thread may use it. event/stream.c holds the table of its settings (base/config.h), from which
- * the reference documentation and the JSON Schema come.
+ * Immutable once read; any thread may use it. event/stream.c holds the table of its settings
+ * (base/config.h), from which the reference documentation and the JSON Schema come.
  */
 #ifndef SLUICE_EVENT_STREAM_H
 #define SLUICE_EVENT_STREAM_H
@@ -22,9 +22,9 @@ struct stream_param {
 	char *name;
 	enum stream_param_in in;
 	enum pattern_variable_type type; /* never PATTERN_ANY */
-	bool required; /* path parameters always are */
-	json_t *default_value; /* NULL: none */
-	json_t *enum_values; /* array, NULL: any */
+	bool required;                   /* path parameters always are */
+	json_t *default_value;           /* NULL: none */
+	json_t *enum_values;             /* array, NULL: any */
 	bool has_minimum, has_maximum;
 	double minimum, maximum;
 	char *description; /* may be NULL */
@@ -43,37 +43,39 @@ struct stream {
 	struct path_template *path;
 	char **topics; /* literal names; where topic_from_path, empty */
 	size_t topic_count;
-	char *topic_param; /* "topics": ["{path.topic}"]: the path parameter's name; else NULL */
+	char *topic_param;   /* "topics": ["{path.topic}"]: the path parameter's name; else NULL */
 	char **allow_topics; /* with topic_param: literal names, or prefixes that end with '*' */
 	size_t allow_topic_count;
 	struct stream_param *params;
 	size_t param_count;
 	enum stream_access access;
 	struct pattern *access_pattern; /* for STREAM_PATTERN: over {claims, path, query, header} */
-	struct pattern *filter; /* over {topic, partition, key, headers, value}; NULL: everything passes */
+	struct pattern
+	    *filter; /* over {topic, partition, key, headers, value}; NULL: everything passes */
 	struct mapping *mapping;
 	unsigned parts; /* enum document_part bits that filter and mapping need together */
 	enum stream_start start;
 	uint32_t start_last; /* for STREAM_START_LAST */
 	enum stream_on_gap on_gap;
 	uint32_t heartbeat_ms;
-	uint64_t window_bytes; /* budget of a feed's window */
+	uint64_t window_bytes;    /* budget of a feed's window */
 	uint32_t max_event_bytes; /* larger records are skipped and counted */
 };
 
-/* The settings of one stream, into a struct stream whose name is set: one element of the configuration's "streams". */
+/* The settings of one stream, into a struct stream whose name is set: one element of the
+ * configuration's "streams". */
 extern const struct config_table stream_table;
 
-/* Whether a subscriber may ask for the topic: a legal name that the stream names or its allow-list has. "*" and "_*" have no topics
- * that begin with "__", Kafka's own. Thread: any. */
+/* Whether a subscriber may ask for the topic: a legal name that the stream names or its allow-list
+ * has. "*" and "_*" have no topics that begin with "__", Kafka's own. Thread: any. */
 bool stream_allows_topic(const struct stream *stream, struct slice topic);
 
 /*
- * The request's variables for pattern_request_keys(), typed and checked. The caller percent-decodes: `path_values` stand in the template's
- * order; `query` and `header` are asked by name and answer a slice with base NULL where absent. Claims
- * are added by the caller under "claims".
- * On success *variables is a new reference. On ERROR_INVALID `reason` (256 bytes) names the parameter, what it was, and
- * what would be right.
+ * The request's variables for pattern_request_keys(), typed and checked. The caller
+ * percent-decodes: `path_values` stand in the template's order; `query` and `header` are asked by
+ * name and answer a slice with base NULL where absent. Claims are added by the caller under
+ * "claims". On success *variables is a new reference. On ERROR_INVALID `reason` (256 bytes) names
+ * the parameter, what it was, and what would be right.
  */
 struct stream_request {
 	const struct slice *path_values;

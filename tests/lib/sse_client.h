@@ -44,6 +44,9 @@ struct sse_client_options {
 	const char *ca_file;       /* for https; NULL: the system's */
 	const char *last_event_id; /* to begin with; NULL: none */
 	bool own_connection;       /* HTTP/2: shares its connection with no other client */
+	/* HTTP/2: shares a connection that is there, but waits for none that is being made. For
+	 * loops with several servers, where libcurl 7.88 may leave those that wait waiting. */
+	bool eager;
 	uint32_t
 	    retry_ms; /* before the server says otherwise; the standard leaves it to the client */
 	uint32_t retry_limit_ms; /* what the server says is cut down to this; 0: obeyed */

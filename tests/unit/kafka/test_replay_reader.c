@@ -265,8 +265,7 @@ static void test_replay_reader_fetch_faults_are_retried(void **state)
 	close_reader(&f);
 }
 
-/* More than the reader's queue holds, taken slower than it comes: it is all read, and without the
- * pause of a second at each full queue. */
+/* More than the reader's queue holds is all read. */
 static void test_replay_reader_more_than_the_queue_is_read(void **state)
 {
 	struct fixture f;
