@@ -16,7 +16,7 @@
 enum { SAMPLE_MS = 1000, STEP_MS = 100, ORDER_STEPS = 7, ANNOUNCE_STEPS = 100 };
 
 static const struct embedded_broker_topic topics[] = {
-	{"host.metrics", 1}, {"orders", 4}, {"announcements", 1}};
+    {"host.metrics", 1}, {"orders", 4}, {"announcements", 1}};
 
 struct dev {
 	struct embedded_broker *broker;
@@ -52,11 +52,11 @@ static void send_sample(struct dev *dev, const char *topic, const char *key, str
 {
 	static struct log_limit limit;
 	const struct producer_message message = {
-		.topic = topic,
-		.has_key = true,
-		.has_value = true,
-		.key = slice_of(key),
-		.value = value,
+	    .topic = topic,
+	    .has_key = true,
+	    .has_value = true,
+	    .key = slice_of(key),
+	    .value = value,
 	};
 	char reason[256];
 	uint64_t suppressed;
@@ -140,13 +140,12 @@ static void send_order(struct dev *dev)
 	const char *user = users[(unsigned)rand_r(&dev->seed) % 4];
 	struct buffer value = {0};
 
-	buffer_append_format(&value,
-			     "{\"order\":%llu,\"user_id\":\"%s\",\"item\":\"%s\",\"state\":\"%s\","
-			     "\"cents\":%d}",
-			     (unsigned long long)++dev->orders, user,
-			     goods[(unsigned)rand_r(&dev->seed) % 5],
-			     states[(unsigned)rand_r(&dev->seed) % 3],
-			     100 + rand_r(&dev->seed) % 9900);
+	buffer_append_format(
+	    &value,
+	    "{\"order\":%llu,\"user_id\":\"%s\",\"item\":\"%s\",\"state\":\"%s\","
+	    "\"cents\":%d}",
+	    (unsigned long long)++dev->orders, user, goods[(unsigned)rand_r(&dev->seed) % 5],
+	    states[(unsigned)rand_r(&dev->seed) % 3], 100 + rand_r(&dev->seed) % 9900);
 	send_sample(dev, "orders", user, buffer_slice(&value));
 	buffer_free(&value);
 }

@@ -97,14 +97,14 @@ static int make_ingest_and_feeds(struct gateway *gateway)
 
 	gateway->feeds = feeds_new(&source, settings->kafka.warm_ms, wake_app, gateway);
 	const struct ingest_sink sink = {
-		.partition = feeds_on_partition,
-		.record = feeds_on_record,
-		.end = feeds_on_end,
-		.gap = feeds_on_gap,
-		.flush = feeds_on_flush,
-		.caught_up = feeds_on_caught_up,
-		.forgotten = feeds_on_forgotten,
-		.context = gateway->feeds,
+	    .partition = feeds_on_partition,
+	    .record = feeds_on_record,
+	    .end = feeds_on_end,
+	    .gap = feeds_on_gap,
+	    .flush = feeds_on_flush,
+	    .caught_up = feeds_on_caught_up,
+	    .forgotten = feeds_on_forgotten,
+	    .context = gateway->feeds,
 	};
 
 	rc = ingest_new(&settings->kafka, &sink, &gateway->ingest);
@@ -122,16 +122,16 @@ static int make_app(struct gateway *gateway, const char *produce_hint)
 	const struct settings *settings = gateway->settings;
 
 	gateway->app = app_new(&(struct app_parts){
-		.settings = &settings->http,
-		.auth_settings = &settings->auth,
-		.auth = gateway->auth,
-		.streams = settings->streams,
-		.stream_count = settings->stream_count,
-		.feeds = gateway->feeds,
-		.replay = gateway->replay,
-		.readiness = observe_readiness,
-		.readiness_context = &gateway->observe,
-		.produce_hint = produce_hint,
+	    .settings = &settings->http,
+	    .auth_settings = &settings->auth,
+	    .auth = gateway->auth,
+	    .streams = settings->streams,
+	    .stream_count = settings->stream_count,
+	    .feeds = gateway->feeds,
+	    .replay = gateway->replay,
+	    .readiness = observe_readiness,
+	    .readiness_context = &gateway->observe,
+	    .produce_hint = produce_hint,
 	});
 	gateway->observe = (struct observe){gateway->ingest, gateway->feeds, gateway->replay,
 					    gateway->auth, gateway->app};

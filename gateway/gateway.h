@@ -10,8 +10,8 @@
 struct gateway;
 
 /*
- * Starts everything. `settings` is borrowed for the life of the gateway. `produce_hint` (copied by nobody, may be NULL) is shown on the page.
- * Errors are logged.
+ * Starts everything. `settings` is borrowed for the life of the gateway. `produce_hint` (copied by
+ * nobody, may be NULL) is shown on the page. Errors are logged.
  */
 MUST_CHECK int gateway_start(const struct settings *settings, const char *produce_hint,
 			     struct gateway **gateway);

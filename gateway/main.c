@@ -19,18 +19,18 @@
 enum { EXIT_USAGE = 2 };
 
 static const char usage[] =
-	"sluice: Kafka topics as Server-Sent Events\n"
-	"\n"
-	"  sluice --config FILE          serve the streams of a configuration\n"
-	"  sluice --dev [--config FILE]  the same with a broker and sample events inside\n"
-	"                                (FILE: conf/dev.json)\n"
-	"  sluice --check-config FILE    say whether a configuration is right, and what is not\n"
-	"  sluice --print-schema         the configuration's JSON Schema\n"
-	"  sluice --print-reference      the configuration's reference, in Markdown\n"
-	"  sluice produce [--brokers LIST] TOPIC\n"
-	"                                records from standard input, one a line: key<TAB>value or\n"
-	"                                value (LIST: $SLUICE_KAFKA)\n"
-	"  sluice --version, --help\n";
+    "sluice: Kafka topics as Server-Sent Events\n"
+    "\n"
+    "  sluice --config FILE          serve the streams of a configuration\n"
+    "  sluice --dev [--config FILE]  the same with a broker and sample events inside\n"
+    "                                (FILE: conf/dev.json)\n"
+    "  sluice --check-config FILE    say whether a configuration is right, and what is not\n"
+    "  sluice --print-schema         the configuration's JSON Schema\n"
+    "  sluice --print-reference      the configuration's reference, in Markdown\n"
+    "  sluice produce [--brokers LIST] TOPIC\n"
+    "                                records from standard input, one a line: key<TAB>value or\n"
+    "                                value (LIST: $SLUICE_KAFKA)\n"
+    "  sluice --version, --help\n";
 
 struct arguments {
 	const char *config;
@@ -141,15 +141,15 @@ int main(int argc, char **argv)
 {
 	enum { CHECK = 256, SCHEMA, REFERENCE, SHOW_VERSION, HELP, DEV, BROKERS };
 	static const struct option options[] = {
-		{"config", required_argument, NULL, 'c'},
-		{"dev", no_argument, NULL, DEV},
-		{"check-config", required_argument, NULL, CHECK},
-		{"print-schema", no_argument, NULL, SCHEMA},
-		{"print-reference", no_argument, NULL, REFERENCE},
-		{"brokers", required_argument, NULL, BROKERS},
-		{"version", no_argument, NULL, SHOW_VERSION},
-		{"help", no_argument, NULL, HELP},
-		{NULL, 0, NULL, 0},
+	    {"config", required_argument, NULL, 'c'},
+	    {"dev", no_argument, NULL, DEV},
+	    {"check-config", required_argument, NULL, CHECK},
+	    {"print-schema", no_argument, NULL, SCHEMA},
+	    {"print-reference", no_argument, NULL, REFERENCE},
+	    {"brokers", required_argument, NULL, BROKERS},
+	    {"version", no_argument, NULL, SHOW_VERSION},
+	    {"help", no_argument, NULL, HELP},
+	    {NULL, 0, NULL, 0},
 	};
 	struct arguments arguments = {0};
 	int option;

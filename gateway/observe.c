@@ -50,7 +50,8 @@ bool observe_readiness(void *context, struct buffer *json)
 	return readiness.all;
 }
 
-/* One pass over the feeds writes one family, as the text format wants a family's samples together. */
+/* One pass over the feeds writes one family, as the text format wants a family's samples together.
+ */
 struct feed_family {
 	struct buffer *out;
 	const char *name;
@@ -104,13 +105,13 @@ static void collect_feeds(void *context, struct buffer *out)
 		const char *name, *type, *help;
 		double (*value)(struct feed *feed);
 	} families[] = {
-		{"sluice_subscribers", "gauge", "Open streams.", subscribers},
-		{"sluice_window_bytes", "gauge", "Memory of the feed's window.", window_bytes},
-		{"sluice_window_events", "gauge", "Events in the feed's window.", window_events},
-		{"sluice_window_age_seconds", "gauge", "Age of the oldest event in the window.",
-		 window_age_seconds},
-		{"sluice_feed_skipped_total", "counter",
-		 "Records that the feed wanted and could not take.", skipped},
+	    {"sluice_subscribers", "gauge", "Open streams.", subscribers},
+	    {"sluice_window_bytes", "gauge", "Memory of the feed's window.", window_bytes},
+	    {"sluice_window_events", "gauge", "Events in the feed's window.", window_events},
+	    {"sluice_window_age_seconds", "gauge", "Age of the oldest event in the window.",
+	     window_age_seconds},
+	    {"sluice_feed_skipped_total", "counter",
+	     "Records that the feed wanted and could not take.", skipped},
 	};
 	struct observe *observe = context;
 

@@ -22,12 +22,14 @@ struct observe {
 	struct app *app;
 };
 
-/* Adds the collectors; `observe` is borrowed for the life of the process. Once, before the threads run. */
+/* Adds the collectors; `observe` is borrowed for the life of the process. Once, before the threads
+ * run. */
 void observe_register(struct observe *observe);
 
 /*
- * Appends "topics":[{"topic":…,"ready":…,"lag":…,"problem":…}],"keys":… and says whether all are ready: every topic is caught up and without a problem that
- * keeps it from being read, and every JWKS was loaded.
+ * Appends "topics":[{"topic":…,"ready":…,"lag":…,"problem":…}],"keys":… and says whether all are
+ * ready: every topic is caught up and without a problem that keeps it from being read, and every
+ * JWKS was loaded.
  */
 bool observe_readiness(void *observe, struct buffer *json);
 

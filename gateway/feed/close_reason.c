@@ -10,7 +10,7 @@ static const struct {
 	enum log_level level;
 } reasons[CLOSE_REASON_COUNT] = {
 #define CLOSE_ROW(symbol, label, level, text) {label, LOG_##level},
-	CLOSE_REASONS(CLOSE_ROW)
+    CLOSE_REASONS(CLOSE_ROW)
 #undef CLOSE_ROW
 };
 

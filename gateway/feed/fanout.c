@@ -68,8 +68,8 @@ void roster_add(struct roster *roster, struct subscriber *subscriber, uint32_t *
 {
 	if (roster->count == roster->capacity) {
 		roster->capacity = roster->capacity ? 2 * roster->capacity : 16;
-		roster->members = mem_realloc(roster->members,
-					      roster->capacity * sizeof(roster->members[0]));
+		roster->members =
+		    mem_realloc(roster->members, roster->capacity * sizeof(roster->members[0]));
 	}
 	*place = roster->count;
 	roster->members[roster->count++] = subscriber;
@@ -146,9 +146,9 @@ static struct subscriber *offer_by_key(struct fanout_feed *at, struct subscriber
 				       const struct window_entry *entry, uint64_t sequence)
 {
 	const struct route_keys keys = {
-		.bytes.base = (char *)(uintptr_t)segment->keys + entry->keys_at,
-		.bytes.len = entry->keys_len,
-		.count = entry->key_count,
+	    .bytes.base = (char *)(uintptr_t)segment->keys + entry->keys_at,
+	    .bytes.len = entry->keys_len,
+	    .count = entry->key_count,
 	};
 	struct slice key;
 	size_t i = 0;
@@ -175,8 +175,9 @@ static struct subscriber *offer_to_all(struct fanout_feed *at, struct subscriber
 }
 
 /*
- * Events left the window before this loop has looked at them. Those that are level with the last dispatch read them again from there; those that were behind
- * already find their cursor's segment gone.
+ * Events left the window before this loop has looked at them. Those that are level with the last
+ * dispatch read them again from there; those that were behind already find their cursor's segment
+ * gone.
  */
 static void replay_lapsed(struct fanout_feed *at)
 {
@@ -190,7 +191,8 @@ static void replay_lapsed(struct fanout_feed *at)
 	}
 }
 
-/* The filtered ones: an event costs a look-up for each of its keys, and what it does for each match. */
+/* The filtered ones: an event costs a look-up for each of its keys, and what it does for each
+ * match. */
 static void dispatch_filtered(struct fanout_feed *at, uint64_t head)
 {
 	struct subscriber *dirty = NULL;
@@ -198,7 +200,7 @@ static void dispatch_filtered(struct fanout_feed *at, uint64_t head)
 
 	for (uint64_t sequence = at->dispatched; sequence < head;) {
 		const struct window_segment *segment =
-			window_find(at->feed->window, sequence, &end);
+		    window_find(at->feed->window, sequence, &end);
 
 		if (!segment) {
 			uint64_t tail = window_tail(at->feed->window);
@@ -211,8 +213,8 @@ static void dispatch_filtered(struct fanout_feed *at, uint64_t head)
 			const struct window_entry *entry = window_entry_at(segment, sequence);
 
 			dirty = entry->kind == WINDOW_NOTICE
-					? offer_to_all(at, dirty, sequence)
-					: offer_by_key(at, dirty, segment, entry, sequence);
+				    ? offer_to_all(at, dirty, sequence)
+				    : offer_by_key(at, dirty, segment, entry, sequence);
 		}
 	}
 	at->dispatched = head;

@@ -16,7 +16,8 @@
 #include "feed/replay_priv.h"
 #include "feed/subscriber.h"
 
-/* A growing list of subscribers; each knows its place in it, so that leaving is a swap with the last. */
+/* A growing list of subscribers; each knows its place in it, so that leaving is a swap with the
+ * last. */
 struct roster {
 	struct subscriber **members;
 	uint32_t count, capacity;
@@ -25,12 +26,12 @@ struct roster {
 /* A feed with subscribers on this loop. */
 struct fanout_feed {
 	struct fanout *fanout;
-	struct feed *feed; /* a reference */
-	uint64_t version; /* of the window, when last looked at */
-	uint64_t dispatched; /* sequence number: all before was offered to every subscriber */
+	struct feed *feed;        /* a reference */
+	uint64_t version;         /* of the window, when last looked at */
+	uint64_t dispatched;      /* sequence number: all before was offered to every subscriber */
 	struct position position; /* that belongs to `dispatched` */
-	struct position before; /* the same before the dispatch under way */
-	struct buffer id; /* of `position`, encoded when it is needed */
+	struct position before;   /* the same before the dispatch under way */
+	struct buffer id;         /* of `position`, encoded when it is needed */
 	bool id_is_fresh;
 	bool attached; /* `dispatched` is set: the feed was ready once */
 	struct index index;
@@ -45,14 +46,14 @@ struct fanout {
 	const struct fanout_settings *settings;
 	void (*wake)(void *context);
 	void *wake_context;
-	int reader; /* epoch slot */
+	int reader;      /* epoch slot */
 	uint64_t now_ms; /* of the last turn or tick */
 	struct fanout_feed *feeds_here;
 	struct roster all;
-	uint32_t swept; /* where the tick's sweep goes on in `all` */
+	uint32_t swept;           /* where the tick's sweep goes on in `all` */
 	struct replay_job *retry; /* failed: submitted again at the next sweep */
-	unsigned seed; /* of the jitter */
-	char *scratch; /* FANOUT_SCRATCH_BYTES */
+	unsigned seed;            /* of the jitter */
+	char *scratch;            /* FANOUT_SCRATCH_BYTES */
 	pthread_mutex_t inbox_lock;
 	struct replay_job *inbox; /* guarded by inbox_lock */
 };

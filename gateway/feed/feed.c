@@ -60,7 +60,8 @@ void feed_free(struct feed *feed)
 	free(feed);
 }
 
-/* What a record that is left out though the feed may have wanted it is called, in the metrics and in the log. */
+/* What a record that is left out though the feed may have wanted it is called, in the metrics and
+ * in the log. */
 static void count_skipped(struct feed *feed, const struct record *record, int why)
 {
 	static const struct {
@@ -68,9 +69,9 @@ static void count_skipped(struct feed *feed, const struct record *record, int wh
 		enum metrics_counter counter;
 		const char *text;
 	} reasons[] = {
-		{ERROR_LIMIT, METRIC_EVENTS_TOO_LARGE, "a record is larger than max_event"},
-		{ERROR_INVALID, METRIC_EVENTS_UNDECODABLE, "a record is not JSON"},
-		{ERROR_DENIED, METRIC_EVENTS_TOO_MANY_KEYS, "a record has too many route keys"},
+	    {ERROR_LIMIT, METRIC_EVENTS_TOO_LARGE, "a record is larger than max_event"},
+	    {ERROR_INVALID, METRIC_EVENTS_UNDECODABLE, "a record is not JSON"},
+	    {ERROR_DENIED, METRIC_EVENTS_TOO_MANY_KEYS, "a record has too many route keys"},
 	};
 	uint64_t suppressed;
 
@@ -81,8 +82,7 @@ static void count_skipped(struct feed *feed, const struct record *record, int wh
 		atomic_fetch_add(&feed->skipped, 1);
 		if (!log_limit_pass(&feed->skip_log, SKIP_LOG_INTERVAL_MS, &suppressed))
 			return;
-		log_event(LOG_WARN, "feed", reasons[i].text,
-			  LOG_STR("stream", feed->stream->name),
+		log_event(LOG_WARN, "feed", reasons[i].text, LOG_STR("stream", feed->stream->name),
 			  LOG_SLICE("topic", record->topic),
 			  LOG_INT("partition", record->partition),
 			  LOG_INT("offset", record->offset), LOG_INT("suppressed", suppressed));
@@ -120,18 +120,18 @@ static void append(struct feed *feed, uint32_t topic, const struct record *recor
 		   const json_t *document, int64_t previous_next)
 {
 	const struct window_entry entry = {
-		.topic = (uint16_t)topic,
-		.partition = (uint32_t)record->partition,
-		.offset = record->offset,
-		.arrived_us = record->arrived_us,
-		.kind = WINDOW_EVENT,
+	    .topic = (uint16_t)topic,
+	    .partition = (uint32_t)record->partition,
+	    .offset = record->offset,
+	    .arrived_us = record->arrived_us,
+	    .kind = WINDOW_EVENT,
 	};
 
 	buffer_clear(&feed->scratch.id);
 	buffer_clear(&feed->scratch.frame);
 	event_id_encode(feed->hash, 0, &feed->position, &feed->scratch.id);
-	mapping_append_frame(feed->stream->mapping, record, document, buffer_slice(&feed->scratch.id),
-			     &feed->scratch.frame);
+	mapping_append_frame(feed->stream->mapping, record, document,
+			     buffer_slice(&feed->scratch.id), &feed->scratch.frame);
 	window_append(feed->window, &entry, &feed->scratch.keys, buffer_slice(&feed->scratch.frame),
 		      &feed->position, previous_next);
 	feed->dirty = true;
@@ -162,10 +162,10 @@ void feed_move(struct feed *feed, uint32_t topic, int32_t partition, int64_t nex
 void feed_gap(struct feed *feed, uint32_t topic, int32_t partition, int64_t from, int64_t to)
 {
 	const struct window_entry entry = {
-		.topic = (uint16_t)topic,
-		.partition = (uint32_t)partition,
-		.offset = to - 1,
-		.kind = WINDOW_NOTICE,
+	    .topic = (uint16_t)topic,
+	    .partition = (uint32_t)partition,
+	    .offset = to - 1,
+	    .kind = WINDOW_NOTICE,
 	};
 	const struct notice_gap gap = {feed->topics[topic], partition, from, to};
 
@@ -177,8 +177,8 @@ void feed_gap(struct feed *feed, uint32_t topic, int32_t partition, int64_t from
 	event_id_encode(feed->hash, 0, &feed->position, &feed->scratch.id);
 	notice_append_gap(&feed->scratch.frame, buffer_slice(&feed->scratch.id),
 			  to < from ? "reset" : "expired", &gap, 1);
-	window_append(feed->window, &entry, NULL, buffer_slice(&feed->scratch.frame), &feed->position,
-		      to < from ? to : from);
+	window_append(feed->window, &entry, NULL, buffer_slice(&feed->scratch.frame),
+		      &feed->position, to < from ? to : from);
 	feed->dirty = true;
 }
 

@@ -146,8 +146,8 @@ static struct feed *open_new(struct feeds *feeds, const struct stream *stream, c
 	feeds->open = open;
 	for (uint32_t i = 0; i < open->feed->topic_count; i++)
 		want(feeds, open->feed, i, dynamic ? 0 : feeds->warm_ms);
-	/* What ingest has read already is in the position: visible before anybody looks. The window has no entries, so this
-	 * thread may write it; ingest waits for the lock. */
+	/* What ingest has read already is in the position: visible before anybody looks. The window
+	 * has no entries, so this thread may write it; ingest waits for the lock. */
 	open->feed->moved = true;
 	feed_publish(open->feed);
 	atomic_store(&open->feed->ready, open->feed->topics_behind == 0);
@@ -230,7 +230,8 @@ static void unwish(struct feeds *feeds, struct feed *feed)
 	}
 }
 
-/* Feeds that were opened on first use and that nobody has used for a while. Nobody reads their windows: a reader has a reference. */
+/* Feeds that were opened on first use and that nobody has used for a while. Nobody reads their
+ * windows: a reader has a reference. */
 static void let_go_unused(struct feeds *feeds)
 {
 	uint64_t now_ms = clock_monotonic_ms();
@@ -245,8 +246,7 @@ static void let_go_unused(struct feeds *feeds)
 			continue;
 		}
 		log_event(LOG_INFO, "feeds", "an unused feed is closed",
-			  LOG_STR("stream", feed->stream->name),
-			  LOG_STR("topic", feed->topics[0]));
+			  LOG_STR("stream", feed->stream->name), LOG_STR("topic", feed->topics[0]));
 		*at = open->following;
 		unwish(feeds, feed);
 		feed_free(feed);
@@ -272,7 +272,8 @@ void feeds_on_end(void *context, void *token, int32_t partition, int64_t next)
 	pthread_mutex_unlock(&feeds->lock);
 }
 
-/* One decoding serves all feeds of the topic; where it fails for what they need together, each is asked for its own needs. */
+/* One decoding serves all feeds of the topic; where it fails for what they need together, each is
+ * asked for its own needs. */
 static void hand_over(const struct topic *topic, const struct record *record)
 {
 	unsigned parts = 0;
@@ -286,8 +287,7 @@ static void hand_over(const struct topic *topic, const struct record *record)
 		unsigned own = wish->feed->stream->parts;
 		json_t *own_document = NULL;
 
-		if (!decoded && own && own != parts &&
-		    document_build(record, own, &own_document))
+		if (!decoded && own && own != parts && document_build(record, own, &own_document))
 			own_document = NULL;
 		feed_append(wish->feed, wish->topic, record, decoded ? document : own_document);
 		json_decref(own_document);
@@ -369,8 +369,7 @@ void feeds_on_forgotten(void *context, void *token)
 	pthread_mutex_unlock(&feeds->lock);
 }
 
-void feeds_each(struct feeds *feeds, void (*visit)(void *context, struct feed *feed),
-		void *context)
+void feeds_each(struct feeds *feeds, void (*visit)(void *context, struct feed *feed), void *context)
 {
 	pthread_mutex_lock(&feeds->lock);
 	for (struct open_feed *open = feeds->open; open; open = open->following)

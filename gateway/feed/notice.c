@@ -5,11 +5,11 @@
 static void append_event(struct buffer *out, struct slice id, const char *event, struct slice data)
 {
 	const struct frame frame = {
-		.id = id,
-		.event = slice_of(event),
-		.data = data,
-		.has_data = true,
-		.retry_ms = -1,
+	    .id = id,
+	    .event = slice_of(event),
+	    .data = data,
+	    .has_data = true,
+	    .retry_ms = -1,
 	};
 
 	frame_append(out, &frame);

@@ -1,9 +1,10 @@
 /*
  * notice: the events that Sluice itself puts into a stream, beside the records' own.
  *
- *     connected  {"stream": "orders"}                             the stream is attached; its id is where it begins
- *     gap        {"reason": "expired", "missed": [{"topic": "orders", "partition": 3, "from": 17, "to": 42}]}
- *     timeout    {"reason": "token_expired"}                      the stream ends
+ *     connected  {"stream": "orders"}                             the stream is attached; its id is
+ * where it begins gap        {"reason": "expired", "missed": [{"topic": "orders", "partition": 3,
+ * "from": 17, "to": 42}]} timeout    {"reason": "token_expired"}                      the stream
+ * ends
  *
  * Pure. Thread: any.
  */
@@ -23,8 +24,8 @@ struct notice_gap {
 };
 
 void notice_append_connected(struct buffer *out, struct slice id, const char *stream);
-/* `reason`: "expired" (retention was faster), "beyond_end" (the id is ahead of the log), "reset" (a topic was made anew),
- * "unknown_id" (an id of the stream's own that cannot be found). */
+/* `reason`: "expired" (retention was faster), "beyond_end" (the id is ahead of the log), "reset" (a
+ * topic was made anew), "unknown_id" (an id of the stream's own that cannot be found). */
 void notice_append_gap(struct buffer *out, struct slice id, const char *reason,
 		       const struct notice_gap *gaps, size_t count);
 void notice_append_timeout(struct buffer *out, const char *reason);

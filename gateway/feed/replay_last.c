@@ -12,7 +12,8 @@
 struct candidate {
 	uint32_t topic, partition;
 	int64_t offset;
-	int64_t order; /* highest timestamp so far in its partition: keeps the partition's order under a stable sort */
+	int64_t order;   /* highest timestamp so far in its partition: keeps the partition's order
+			    under a stable sort */
 	size_t sequence; /* of arrival */
 	char *frame;
 	size_t frame_len;
@@ -67,13 +68,13 @@ static void add_candidate(struct search *search, size_t range, const struct reco
 	mapping_append_frame(search->job->feed->stream->mapping, record, document,
 			     (struct slice){0}, &frame);
 	search->found[search->count++] = (struct candidate){
-		.topic = search->topics[range],
-		.partition = (uint32_t)record->partition,
-		.offset = record->offset,
-		.order = *order,
-		.sequence = search->arrivals++,
-		.frame = frame.base,
-		.frame_len = frame.len,
+	    .topic = search->topics[range],
+	    .partition = (uint32_t)record->partition,
+	    .offset = record->offset,
+	    .order = *order,
+	    .sequence = search->arrivals++,
+	    .frame = frame.base,
+	    .frame_len = frame.len,
 	};
 	if (search->count == search->capacity)
 		keep_last(search);
@@ -125,15 +126,16 @@ static int find_ranges(struct search *search, const struct replay_source *source
 				from = low;
 			if (from >= until)
 				continue;
-			search->ranges[search->range_count] = (struct replay_source_range){
-				topic, (int32_t)p, from, until};
+			search->ranges[search->range_count] =
+			    (struct replay_source_range){topic, (int32_t)p, from, until};
 			search->topics[search->range_count++] = t;
 		}
 	}
 	return 0;
 }
 
-/* The position before the first of those that are sent; then each frame moves it on, so that every id is exact. */
+/* The position before the first of those that are sent; then each frame moves it on, so that every
+ * id is exact. */
 static void write_frames(struct search *search, const struct position *head)
 {
 	struct replay_job *job = search->job;

@@ -8,7 +8,8 @@
 #include "feed/notice_priv.h"
 #include "feed/replay_priv.h"
 
-/* Records that one slice looks at, so that a job whose subscriber matches little does not hold a worker for long. */
+/* Records that one slice looks at, so that a job whose subscriber matches little does not hold a
+ * worker for long. */
 enum { SLICE_RECORDS = 50000 };
 
 bool replay_job_wants(const struct replay_job *job, const struct record *record,
@@ -29,19 +30,17 @@ struct missing {
 static void add_missing(struct missing *missing, const char *reason, const char *topic,
 			uint32_t partition, int64_t from, int64_t to)
 {
-	missing->gaps =
-		mem_realloc(missing->gaps, (missing->count + 1) * sizeof(missing->gaps[0]));
-	missing->gaps[missing->count++] =
-		(struct notice_gap){topic, (int32_t)partition, from, to};
+	missing->gaps = mem_realloc(missing->gaps, (missing->count + 1) * sizeof(missing->gaps[0]));
+	missing->gaps[missing->count++] = (struct notice_gap){topic, (int32_t)partition, from, to};
 	missing->reason = reason;
 }
 
 /*
- * Compares the job's next offset of one partition with the log. What lies outside is moved to where the stream's on_gap names; a job that begins
- * at the log's beginning misses nothing by that.
+ * Compares the job's next offset of one partition with the log. What lies outside is moved to where
+ * the stream's on_gap names; a job that begins at the log's beginning misses nothing by that.
  */
-static int check_partition(struct replay_job *job, const struct replay_source *source,
-			   void *reader, uint32_t topic, uint32_t partition, int64_t head,
+static int check_partition(struct replay_job *job, const struct replay_source *source, void *reader,
+			   uint32_t topic, uint32_t partition, int64_t head,
 			   struct missing *missing)
 {
 	const char *name = job->feed->topics[topic];
@@ -69,7 +68,8 @@ static uint32_t partitions_of(const struct position *position, uint32_t topic)
 }
 
 /*
- * Another replica may know a few partitions that this one has not discovered yet. An id that names many more is made up, and the broker is not asked for them.
+ * Another replica may know a few partitions that this one has not discovered yet. An id that names
+ * many more is made up, and the broker is not asked for them.
  */
 enum { UNDISCOVERED_PARTITIONS = 64 };
 
@@ -149,18 +149,18 @@ static void find_ranges(struct slice_state *state, const struct position *head)
 	for (uint32_t t = 0; t < head->topic_count; t++) {
 		for (uint32_t p = 0; p < partitions_of(head, t); p++) {
 			struct replay_source_range range = {
-				.topic = job->feed->topics[t],
-				.partition = (int32_t)p,
-				.from = position_get(&job->own, t, p),
-				.until = position_get(head, t, p),
+			    .topic = job->feed->topics[t],
+			    .partition = (int32_t)p,
+			    .from = position_get(&job->own, t, p),
+			    .until = position_get(head, t, p),
 			};
 
 			if (range.from >= range.until)
 				continue;
-			state->ranges = mem_realloc(state->ranges, (state->count + 1) *
-									   sizeof(range));
-			state->topics = mem_realloc(state->topics, (state->count + 1) *
-									   sizeof(uint32_t));
+			state->ranges =
+			    mem_realloc(state->ranges, (state->count + 1) * sizeof(range));
+			state->topics =
+			    mem_realloc(state->topics, (state->count + 1) * sizeof(uint32_t));
 			state->ranges[state->count] = range;
 			state->topics[state->count++] = t;
 		}
@@ -176,8 +176,8 @@ static void take_record(struct slice_state *state, const struct record *record,
 		return;
 	buffer_clear(&state->id);
 	event_id_encode(job->feed->hash, 0, &job->own, &state->id);
-	mapping_append_frame(job->feed->stream->mapping, record, document,
-			     buffer_slice(&state->id), &job->chunk);
+	mapping_append_frame(job->feed->stream->mapping, record, document, buffer_slice(&state->id),
+			     &job->chunk);
 	job->chunk_events++;
 }
 

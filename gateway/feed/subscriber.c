@@ -78,9 +78,9 @@ bool subscriber_matches(struct subscriber *subscriber, const struct window_segme
 			const struct window_entry *entry)
 {
 	const struct route_keys keys = {
-		.bytes.base = (char *)(uintptr_t)segment->keys + entry->keys_at,
-		.bytes.len = entry->keys_len,
-		.count = entry->key_count,
+	    .bytes.base = (char *)(uintptr_t)segment->keys + entry->keys_at,
+	    .bytes.len = entry->keys_len,
+	    .count = entry->key_count,
 	};
 	struct slice key;
 	size_t at = 0;
@@ -101,7 +101,7 @@ const struct window_segment *subscriber_segment_at_cursor(struct subscriber *sub
 							  uint64_t *end)
 {
 	const struct window_segment *segment =
-		window_find(subscriber->at->feed->window, subscriber->cursor, end);
+	    window_find(subscriber->at->feed->window, subscriber->cursor, end);
 
 	if (!segment)
 		give_up(subscriber, CLOSE_SLOW);
@@ -115,13 +115,14 @@ static const struct window_segment *next_match(struct subscriber *subscriber)
 {
 	while (subscriber->cursor < subscriber->until) {
 		uint64_t end;
-		const struct window_segment *segment = subscriber_segment_at_cursor(subscriber, &end);
+		const struct window_segment *segment =
+		    subscriber_segment_at_cursor(subscriber, &end);
 
 		if (!segment)
 			return NULL;
 		for (; subscriber->cursor < end; subscriber->cursor++)
 			if (subscriber_matches(subscriber, segment,
-				   window_entry_at(segment, subscriber->cursor)))
+					       window_entry_at(segment, subscriber->cursor)))
 				return segment;
 	}
 	return NULL;
@@ -203,7 +204,8 @@ struct slice subscriber_peek(struct subscriber *subscriber, size_t max)
 		return bytes;
 	if (subscriber->frame_at) {
 		uint64_t end;
-		const struct window_segment *segment = subscriber_segment_at_cursor(subscriber, &end);
+		const struct window_segment *segment =
+		    subscriber_segment_at_cursor(subscriber, &end);
 
 		if (segment && (subscriber->pending || subscriber->state == SUBSCRIBER_ENDED))
 			return cut(rest_of_frame(subscriber, segment), max);
@@ -281,9 +283,11 @@ static void consume_window(struct subscriber *subscriber, size_t n)
 
 	while (n) {
 		uint64_t end;
-		const struct window_segment *segment = subscriber_segment_at_cursor(subscriber, &end);
+		const struct window_segment *segment =
+		    subscriber_segment_at_cursor(subscriber, &end);
 
-		/* Evicted since the peek: it was given up, and comes back with the last id that it has whole. */
+		/* Evicted since the peek: it was given up, and comes back with the last id that it
+		 * has whole. */
 		if (!segment)
 			return;
 		if (!arrived_us)
@@ -366,7 +370,7 @@ struct subscriber *subscriber_new(struct fanout *fanout, struct feed *feed, stru
 	subscriber->expires_unix_ms = expires_unix_ms;
 	subscriber->progress_ms = fanout->now_ms;
 	subscriber->sent_ms =
-		fanout->now_ms - (uint64_t)rand_r(&fanout->seed) % (feed->stream->heartbeat_ms + 1);
+	    fanout->now_ms - (uint64_t)rand_r(&fanout->seed) % (feed->stream->heartbeat_ms + 1);
 	if (start->position) {
 		subscriber->asked = MEM_NEW(struct position);
 		position_copy(subscriber->asked, start->position);
@@ -419,7 +423,7 @@ void subscriber_free(struct subscriber *subscriber, enum close_reason reason)
 	if (!subscriber)
 		return;
 	close_reason_count(subscriber->at->feed->stream->name,
-		    subscriber->state == SUBSCRIBER_ENDED ? subscriber->reason : reason);
+			   subscriber->state == SUBSCRIBER_ENDED ? subscriber->reason : reason);
 	subscriber_leave_replay(subscriber);
 	leave_rosters(subscriber);
 	fanout_feed_leave(subscriber->at);
@@ -433,7 +437,8 @@ void subscriber_free(struct subscriber *subscriber, enum close_reason reason)
 	free(subscriber);
 }
 
-/* Too far behind for its speed, yet moving: what the window is about to drop is read again for it. The rest of a frame that has begun is kept. */
+/* Too far behind for its speed, yet moving: what the window is about to drop is read again for it.
+ * The rest of a frame that has begun is kept. */
 static void retreat_if_needed(struct subscriber *subscriber)
 {
 	struct window *window = subscriber->at->feed->window;
@@ -443,8 +448,8 @@ static void retreat_if_needed(struct subscriber *subscriber)
 	uint64_t end;
 
 	if (subscriber->state != SUBSCRIBER_LIVE || subscriber->pending ||
-	    subscriber->cursor == subscriber->until || tail == 0 ||
-	    subscriber->cursor < tail || subscriber->cursor - tail > (dispatched - tail) / 4)
+	    subscriber->cursor == subscriber->until || tail == 0 || subscriber->cursor < tail ||
+	    subscriber->cursor - tail > (dispatched - tail) / 4)
 		return;
 	segment = window_find(window, subscriber->cursor, &end);
 	if (!segment)

@@ -3,9 +3,9 @@
  *
  * States:
  *     WAITING    the feed has not caught up with Kafka yet: it is not known where "latest" is
- *     REPLAYING  a job reads what the window no longer has; `own` is the position at the end of what was delivered
- *     LIVE       reads the window from `cursor`
- *     ENDED      nothing comes after `pending`
+ *     REPLAYING  a job reads what the window no longer has; `own` is the position at the end of
+ * what was delivered LIVE       reads the window from `cursor` ENDED      nothing comes after
+ * `pending`
  */
 #ifndef SLUICE_FEED_SUBSCRIBER_PRIV_H
 #define SLUICE_FEED_SUBSCRIBER_PRIV_H
@@ -13,12 +13,17 @@
 #include "feed/fanout_priv.h"
 #include "feed/subscriber.h"
 
-enum subscriber_state { SUBSCRIBER_WAITING, SUBSCRIBER_REPLAYING, SUBSCRIBER_LIVE, SUBSCRIBER_ENDED };
+enum subscriber_state {
+	SUBSCRIBER_WAITING,
+	SUBSCRIBER_REPLAYING,
+	SUBSCRIBER_LIVE,
+	SUBSCRIBER_ENDED
+};
 
 /* Bytes that are this subscriber's alone and go out before anything of the window. */
 struct pending {
 	size_t len;
-	size_t at; /* written so far */
+	size_t at;       /* written so far */
 	uint32_t events; /* counted as deliveries when all is written */
 	char bytes[];
 };
@@ -26,28 +31,28 @@ struct pending {
 struct subscriber {
 	struct carrier *carrier;
 	struct fanout_feed *at;
-	uint64_t cursor; /* sequence number of the next entry to look at */
-	uint64_t until; /* entries from here on are not known to match; cursor == until: idle */
+	uint64_t cursor;   /* sequence number of the next entry to look at */
+	uint64_t until;    /* entries from here on are not known to match; cursor == until: idle */
 	uint32_t frame_at; /* bytes of the cursor's frame that are written */
-	uint8_t state; /* enum subscriber_state */
-	uint8_t reason; /* enum close_reason, for ENDED */
-	bool told; /* carrier->ready() was called and not all is peeked */
+	uint8_t state;     /* enum subscriber_state */
+	uint8_t reason;    /* enum close_reason, for ENDED */
+	bool told;         /* carrier->ready() was called and not all is peeked */
 	bool aborted;
 	bool filtered;
 	struct pending *pending;
 	struct pending *last_words; /* becomes pending at the next frame's boundary */
-	struct position *own; /* NULL: the window's own ids are right */
-	struct replay_job *job; /* while REPLAYING */
-	struct position *asked; /* Last-Event-ID's, until attached */
-	char *custom_id; /* likewise */
-	char *keys; /* the route keys' bytes, as in struct route_keys */
+	struct position *own;       /* NULL: the window's own ids are right */
+	struct replay_job *job;     /* while REPLAYING */
+	struct position *asked;     /* Last-Event-ID's, until attached */
+	char *custom_id;            /* likewise */
+	char *keys;                 /* the route keys' bytes, as in struct route_keys */
 	uint32_t keys_len;
 	uint32_t key_count;
 	struct index_node *nodes; /* key_count of them; NULL where unfiltered or one */
-	struct index_node node; /* the only one */
+	struct index_node node;   /* the only one */
 	struct subscriber *dirty; /* links those that a dispatch touched */
-	uint64_t progress_ms; /* when it last took something, or had nothing to take */
-	uint64_t sent_ms; /* when something was last sent */
+	uint64_t progress_ms;     /* when it last took something, or had nothing to take */
+	uint64_t sent_ms;         /* when something was last sent */
 	int64_t expires_unix_ms;
 	uint32_t place_in_all, place_in_unfiltered;
 };
@@ -62,7 +67,8 @@ bool subscriber_is_idle(const struct subscriber *subscriber);
 
 /* Appends to what is sent before anything else of the window; it never gets inside a frame. */
 void subscriber_push(struct subscriber *subscriber, struct slice bytes, uint32_t events);
-/* Finds the cursor's segment, *end clipped to what is offered; gives the subscriber up where it has left the window: NULL. */
+/* Finds the cursor's segment, *end clipped to what is offered; gives the subscriber up where it has
+ * left the window: NULL. */
 const struct window_segment *subscriber_segment_at_cursor(struct subscriber *subscriber,
 							  uint64_t *end);
 /* Is the entry for it? */
@@ -76,7 +82,8 @@ void subscriber_attach(struct subscriber *subscriber);
 /* `own` is copied. */
 void subscriber_begin_replay(struct subscriber *subscriber, const struct position *own,
 			     enum replay_mode mode, uint32_t last);
-/* LIVE and with nothing of the window to write: reads again from `level`, where all before was delivered; others are left alone. */
+/* LIVE and with nothing of the window to write: reads again from `level`, where all before was
+ * delivered; others are left alone. */
 void subscriber_replay_from(struct subscriber *subscriber, const struct position *level);
 /* Its job has come back. */
 void subscriber_take_chunk(struct subscriber *subscriber);
@@ -84,11 +91,13 @@ void subscriber_take_chunk(struct subscriber *subscriber);
 void subscriber_go_on(struct subscriber *subscriber);
 /* It goes away: its job is freed, or told so. */
 void subscriber_leave_replay(struct subscriber *subscriber);
-/* LIVE with a position of its own: makes `pending` of the frames that come next, with its own ids. Ends when the window's ids are right. */
+/* LIVE with a position of its own: makes `pending` of the frames that come next, with its own ids.
+ * Ends when the window's ids are right. */
 void subscriber_merge(struct subscriber *subscriber);
 /* A frame with nothing but the id of its position. LIVE and idle. */
 void subscriber_append_id(struct subscriber *subscriber, struct buffer *out);
-/* The position of one who has everything before `sequence`, which is in `segment` or right after it. Initialises *position. */
+/* The position of one who has everything before `sequence`, which is in `segment` or right after
+ * it. Initialises *position. */
 void subscriber_position_at(const struct window_segment *segment, uint64_t sequence,
 			    struct position *position);
 

@@ -80,9 +80,9 @@ void subscriber_begin_replay(struct subscriber *subscriber, const struct positio
 {
 	struct fanout *fanout = subscriber->at->fanout;
 	const struct route_keys keys = {
-		.bytes.base = subscriber->keys,
-		.bytes.len = subscriber->keys_len,
-		.count = subscriber->key_count,
+	    .bytes.base = subscriber->keys,
+	    .bytes.len = subscriber->keys_len,
+	    .count = subscriber->key_count,
 	};
 
 	set_own(subscriber, own);
@@ -118,7 +118,8 @@ static void start_earliest(struct subscriber *subscriber)
 	position_fini(&origin);
 }
 
-/* The sequence number of the n-th matching event from the end, or false where the window has fewer. */
+/* The sequence number of the n-th matching event from the end, or false where the window has fewer.
+ */
 static bool find_last(struct subscriber *subscriber, uint32_t n, uint64_t *found)
 {
 	const struct window *window = subscriber->at->feed->window;
@@ -145,7 +146,7 @@ static bool go_live_at(struct subscriber *subscriber, uint64_t sequence)
 {
 	uint64_t end;
 	const struct window_segment *segment =
-		window_find(subscriber->at->feed->window, sequence, &end);
+	    window_find(subscriber->at->feed->window, sequence, &end);
 	struct position own;
 
 	if (!segment)
@@ -171,8 +172,9 @@ static void start_last(struct subscriber *subscriber, uint32_t n)
 }
 
 /*
- * An id that is not ahead of this replica anywhere can be served from the window as it is. One that is ahead may be another replica's, which
- * has read further, or wrong: a replay job asks the broker.
+ * An id that is not ahead of this replica anywhere can be served from the window as it is. One that
+ * is ahead may be another replica's, which has read further, or wrong: a replay job asks the
+ * broker.
  */
 static void resume(struct subscriber *subscriber, const struct position *asked)
 {
@@ -399,7 +401,7 @@ void subscriber_merge(struct subscriber *subscriber)
 	while (subscriber->cursor < subscriber->until && out.len < FANOUT_SCRATCH_BYTES) {
 		uint64_t end;
 		const struct window_segment *segment =
-			subscriber_segment_at_cursor(subscriber, &end);
+		    subscriber_segment_at_cursor(subscriber, &end);
 
 		if (!segment)
 			break;

@@ -8,8 +8,8 @@
 #include "base/mem.h"
 
 /*
- * A segment is closed when its frames, entries or keys are full. An eighth of the budget keeps a small window useful; 256 KiB is past the
- * point where a larger contiguous write(2) gains anything.
+ * A segment is closed when its frames, entries or keys are full. An eighth of the budget keeps a
+ * small window useful; 256 KiB is past the point where a larger contiguous write(2) gains anything.
  */
 enum {
 	SEGMENT_MIN_BYTES = 8 * 1024,
@@ -20,7 +20,7 @@ enum {
 
 struct segment {
 	struct window_segment shown; /* first: what readers see */
-	_Atomic uint32_t visible; /* entries that readers may look at */
+	_Atomic uint32_t visible;    /* entries that readers may look at */
 	uint32_t count;
 	uint32_t entry_capacity;
 	uint32_t frames_len, frames_capacity;
@@ -36,16 +36,16 @@ struct window {
 	struct epoch *epoch;
 	uint64_t budget;
 	uint32_t segment_bytes;
-	uint64_t capacity; /* slots in the ring */
+	uint64_t capacity;               /* slots in the ring */
 	_Atomic(struct segment *) *ring; /* segment number n is at n % capacity */
 	_Atomic uint64_t oldest, newest; /* segment numbers, [oldest, newest) */
-	_Atomic uint64_t tail; /* sequence number */
+	_Atomic uint64_t tail;           /* sequence number */
 	_Atomic uint64_t version;
-	uint64_t next; /* writer: sequence number of the next entry */
+	uint64_t next;  /* writer: sequence number of the next entry */
 	uint64_t bytes; /* writer: of all live segments */
 	uint64_t shown; /* writer: segment number up to which all is visible and closed */
 	struct segment *retired_first, **retired_last; /* writer: in the order of retirement */
-	pthread_mutex_t head_lock; /* guards what follows */
+	pthread_mutex_t head_lock;                     /* guards what follows */
 	uint64_t head;
 	struct position head_position;
 	uint64_t head_bytes;
@@ -89,16 +89,14 @@ static uint64_t segment_bytes(const struct segment *segment)
 
 static struct segment *ring_get(const struct window *window, uint64_t number)
 {
-	return atomic_load_explicit(&window->ring[number % window->capacity],
-				    memory_order_acquire);
+	return atomic_load_explicit(&window->ring[number % window->capacity], memory_order_acquire);
 }
 
 static void free_passed(struct window *window)
 {
 	struct segment *segment;
 
-	while ((segment = window->retired_first) &&
-	       epoch_passed(window->epoch, segment->retired)) {
+	while ((segment = window->retired_first) && epoch_passed(window->epoch, segment->retired)) {
 		window->retired_first = segment->next_retired;
 		if (!window->retired_first)
 			window->retired_last = &window->retired_first;
@@ -181,7 +179,8 @@ static void make_room(struct window *window, uint64_t bytes)
 	uint64_t newest = atomic_load_explicit(&window->newest, memory_order_relaxed);
 	uint64_t count = newest - atomic_load_explicit(&window->oldest, memory_order_relaxed);
 
-	while (count > 1 && (count >= window->capacity - 1 || window->bytes + bytes > window->budget)) {
+	while (count > 1 &&
+	       (count >= window->capacity - 1 || window->bytes + bytes > window->budget)) {
 		evict_oldest(window);
 		count--;
 	}
@@ -218,8 +217,8 @@ void window_append(struct window *window, const struct window_entry *entry,
 		   const struct position *position, int64_t previous_next)
 {
 	size_t keys_len = keys ? keys->bytes.len : 0;
-	struct segment *segment = writable_segment(window, entry, frame.len, keys_len, position,
-						   previous_next);
+	struct segment *segment =
+	    writable_segment(window, entry, frame.len, keys_len, position, previous_next);
 	struct window_entry *slot = &segment->entries[segment->count];
 
 	assert(frame.len <= UINT32_MAX / 2 && keys_len <= UINT32_MAX / 2);

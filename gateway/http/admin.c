@@ -5,12 +5,13 @@
 static void reply(struct http_request *request, int status, const char *type, struct slice body)
 {
 	const struct http_field fields[] = {
-		{SLICE_LIT("content-type"), slice_of(type)},
-		{SLICE_LIT("cache-control"), SLICE_LIT("no-store")},
+	    {SLICE_LIT("content-type"), slice_of(type)},
+	    {SLICE_LIT("cache-control"), SLICE_LIT("no-store")},
 	};
 
-	http_reply(request, &(struct http_response){
-				    .status = status, .fields = fields, .field_count = 2, .body = body});
+	http_reply(request,
+		   &(struct http_response){
+		       .status = status, .fields = fields, .field_count = 2, .body = body});
 }
 
 /* The process runs and its loops turn. */
@@ -19,7 +20,8 @@ void admin_healthz(struct http_request *request)
 	reply(request, 200, "application/json", SLICE_LIT("{\"status\":\"ok\"}\n"));
 }
 
-/* Worth sending clients to: every topic was caught up with, keys are there, and no stop is under way. */
+/* Worth sending clients to: every topic was caught up with, keys are there, and no stop is under
+ * way. */
 void admin_readyz(struct http_request *request)
 {
 	struct app *app = app_of(request);

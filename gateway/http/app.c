@@ -84,9 +84,9 @@ static const struct {
 	void (*handle)(struct http_request *request);
 	bool admin; /* else it is the page's */
 } fixed[] = {
-	{"/healthz", admin_healthz, true}, {"/readyz", admin_readyz, true},
-	{"/metrics", admin_metrics, true}, {"/", page_handle, false},
-	{"/streams.json", page_streams, false},
+    {"/healthz", admin_healthz, true},      {"/readyz", admin_readyz, true},
+    {"/metrics", admin_metrics, true},      {"/", page_handle, false},
+    {"/streams.json", page_streams, false},
 };
 
 static void handle_fixed(struct http_request *request, void (*handle)(struct http_request *))
@@ -125,12 +125,12 @@ static void handle(void *context, struct http_request *request)
 int app_start(struct app *app)
 {
 	const struct http_server_hooks hooks = {
-		.context = app,
-		.loop_start = start_loop,
-		.loop_stop = stop_loop,
-		.request = handle,
-		.turn = turn,
-		.tick = tick,
+	    .context = app,
+	    .loop_start = start_loop,
+	    .loop_stop = stop_loop,
+	    .request = handle,
+	    .turn = turn,
+	    .tick = tick,
 	};
 	char error[512];
 	int rc = http_server_new(app->settings, &hooks, &app->server, error);
@@ -142,11 +142,11 @@ int app_start(struct app *app)
 	}
 	http_server_start(app->server);
 	for (size_t i = 0; i < app->settings->listener_count; i++)
-		log_event(LOG_INFO, "server", "listening",
-			  LOG_STR("address", app->settings->listeners[i].address),
-			  LOG_INT("port", http_server_port(app->server, i)),
-			  LOG_STR("tls",
-				  app->settings->listeners[i].certificate_file ? "yes" : "no"));
+		log_event(
+		    LOG_INFO, "server", "listening",
+		    LOG_STR("address", app->settings->listeners[i].address),
+		    LOG_INT("port", http_server_port(app->server, i)),
+		    LOG_STR("tls", app->settings->listeners[i].certificate_file ? "yes" : "no"));
 	return 0;
 }
 

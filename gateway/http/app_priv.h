@@ -46,7 +46,8 @@ void admin_metrics(struct http_request *request);
 void page_handle(struct http_request *request);
 void page_streams(struct http_request *request);
 
-/* stream_auth.c: asks again for those whose key may have come, and gives up on those that waited too long. */
+/* stream_auth.c: asks again for those whose key may have come, and gives up on those that waited
+ * too long. */
 void stream_auth_wake(struct app_loop *loop);
 void stream_auth_tick(struct app_loop *loop);
 

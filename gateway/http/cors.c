@@ -12,8 +12,8 @@ static bool is_allowed(const struct http_settings *settings, struct slice origin
 }
 
 /*
- * The origin itself is named, never "*": credentials need it, and `vary` keeps caches right. The configuration refuses "*" together with
- * credentials.
+ * The origin itself is named, never "*": credentials need it, and `vary` keeps caches right. The
+ * configuration refuses "*" together with credentials.
  */
 size_t cors_fields(const struct http_request *request, struct http_field fields[CORS_MAX_FIELDS])
 {
@@ -28,8 +28,8 @@ size_t cors_fields(const struct http_request *request, struct http_field fields[
 		return count;
 	fields[count++] = (struct http_field){SLICE_LIT("access-control-allow-origin"), origin};
 	if (settings->cors_credentials)
-		fields[count++] = (struct http_field){
-			SLICE_LIT("access-control-allow-credentials"), SLICE_LIT("true")};
+		fields[count++] = (struct http_field){SLICE_LIT("access-control-allow-credentials"),
+						      SLICE_LIT("true")};
 	return count;
 }
 
@@ -39,14 +39,14 @@ void cors_reply_options(struct http_request *request, const char *allow)
 	size_t count = 1 + cors_fields(request, fields + 1);
 
 	if (http_request_field(request, "access-control-request-method").base) {
-		fields[count++] = (struct http_field){SLICE_LIT("access-control-allow-methods"),
-						      slice_of(allow)};
 		fields[count++] =
-			(struct http_field){SLICE_LIT("access-control-allow-headers"),
-					    SLICE_LIT("authorization, last-event-id, cache-control")};
+		    (struct http_field){SLICE_LIT("access-control-allow-methods"), slice_of(allow)};
 		fields[count++] =
-			(struct http_field){SLICE_LIT("access-control-max-age"), SLICE_LIT("7200")};
+		    (struct http_field){SLICE_LIT("access-control-allow-headers"),
+					SLICE_LIT("authorization, last-event-id, cache-control")};
+		fields[count++] =
+		    (struct http_field){SLICE_LIT("access-control-max-age"), SLICE_LIT("7200")};
 	}
-	http_reply(request, &(struct http_response){
-				    .status = 204, .fields = fields, .field_count = count});
+	http_reply(request,
+		   &(struct http_response){.status = 204, .fields = fields, .field_count = count});
 }

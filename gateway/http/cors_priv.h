@@ -8,7 +8,8 @@
 
 enum { CORS_MAX_FIELDS = 4 };
 
-/* The response fields for this request's Origin; 0 where it has none or it is not allowed. Borrowed from the request and the settings. */
+/* The response fields for this request's Origin; 0 where it has none or it is not allowed. Borrowed
+ * from the request and the settings. */
 size_t cors_fields(const struct http_request *request, struct http_field fields[CORS_MAX_FIELDS]);
 
 /* Answers OPTIONS: a preflight or a plain question. `allow` is the Allow field's value. */

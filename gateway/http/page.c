@@ -6,33 +6,36 @@
 /* page.html, linked in as it is (see the Makefile). */
 extern const char _binary_gateway_http_page_html_start[], _binary_gateway_http_page_html_end[];
 
-/* Only its own script and style, and streams of this origin: what a stream says is shown as text. */
-#define POLICY "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; connect-src 'self'; img-src data:"
+/* Only its own script and style, and streams of this origin: what a stream says is shown as text.
+ */
+#define POLICY                                                                                     \
+	"default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; connect-src "  \
+	"'self'; img-src data:"
 
 void page_handle(struct http_request *request)
 {
 	const struct http_field fields[] = {
-		{SLICE_LIT("content-type"), SLICE_LIT("text/html; charset=utf-8")},
-		{SLICE_LIT("cache-control"), SLICE_LIT("no-cache")},
-		{SLICE_LIT("content-security-policy"), SLICE_LIT(POLICY)},
-		{SLICE_LIT("x-content-type-options"), SLICE_LIT("nosniff")},
-		{SLICE_LIT("referrer-policy"), SLICE_LIT("no-referrer")},
+	    {SLICE_LIT("content-type"), SLICE_LIT("text/html; charset=utf-8")},
+	    {SLICE_LIT("cache-control"), SLICE_LIT("no-cache")},
+	    {SLICE_LIT("content-security-policy"), SLICE_LIT(POLICY)},
+	    {SLICE_LIT("x-content-type-options"), SLICE_LIT("nosniff")},
+	    {SLICE_LIT("referrer-policy"), SLICE_LIT("no-referrer")},
 	};
-	const struct slice body = {_binary_gateway_http_page_html_start,
-				   (size_t)(_binary_gateway_http_page_html_end -
-					    _binary_gateway_http_page_html_start)};
+	const struct slice body = {
+	    _binary_gateway_http_page_html_start,
+	    (size_t)(_binary_gateway_http_page_html_end - _binary_gateway_http_page_html_start)};
 
 	http_reply(request, &(struct http_response){
-				    .status = 200, .fields = fields, .field_count = 5, .body = body});
+				.status = 200, .fields = fields, .field_count = 5, .body = body});
 }
 
 static json_t *describe_param(const struct stream_param *param)
 {
 	static const char *const places[] = {"path", "query", "header"};
 	static const char *const types[] = {"string", "integer", "number", "boolean", "any"};
-	json_t *json = json_pack("{s:s, s:s, s:s, s:b}", "name", param->name, "in",
-				 places[param->in], "type", types[param->type], "required",
-				 (int)param->required);
+	json_t *json =
+	    json_pack("{s:s, s:s, s:s, s:b}", "name", param->name, "in", places[param->in], "type",
+		      types[param->type], "required", (int)param->required);
 
 	if (param->description)
 		json_object_set_new(json, "description", json_string(param->description));
@@ -46,8 +49,9 @@ static json_t *describe_param(const struct stream_param *param)
 static json_t *describe(const struct stream *stream)
 {
 	static const char *const access[] = {"closed", "public", "token"};
-	json_t *json = json_pack("{s:s, s:s, s:s}", "name", stream->name, "path",
-				 path_template_text(stream->path), "access", access[stream->access]);
+	json_t *json =
+	    json_pack("{s:s, s:s, s:s}", "name", stream->name, "path",
+		      path_template_text(stream->path), "access", access[stream->access]);
 	json_t *params = json_array(), *topics = json_array();
 
 	if (stream->description)
@@ -68,8 +72,8 @@ void page_streams(struct http_request *request)
 {
 	const struct app *app = app_of(request);
 	const struct http_field fields[] = {
-		{SLICE_LIT("content-type"), SLICE_LIT("application/json")},
-		{SLICE_LIT("cache-control"), SLICE_LIT("no-cache")},
+	    {SLICE_LIT("content-type"), SLICE_LIT("application/json")},
+	    {SLICE_LIT("cache-control"), SLICE_LIT("no-cache")},
 	};
 	json_t *streams = json_array();
 	json_t *json = json_object();
@@ -81,10 +85,9 @@ void page_streams(struct http_request *request)
 	if (app->parts.produce_hint)
 		json_object_set_new(json, "produce", json_string(app->parts.produce_hint));
 	text = json_dumps(json, JSON_COMPACT);
-	http_reply(request, &(struct http_response){.status = 200,
-						    .fields = fields,
-						    .field_count = 2,
-						    .body = slice_of(text)});
+	http_reply(request,
+		   &(struct http_response){
+		       .status = 200, .fields = fields, .field_count = 2, .body = slice_of(text)});
 	json_decref(json);
 	free(text);
 }

@@ -7,19 +7,19 @@ static const struct {
 	int status;
 	const char *title;
 } titles[] = {
-	{200, "OK"},
-	{204, "No Content"},
-	{400, "Bad Request"},
-	{401, "Unauthorized"},
-	{403, "Forbidden"},
-	{404, "Not Found"},
-	{405, "Method Not Allowed"},
-	{406, "Not Acceptable"},
-	{408, "Request Timeout"},
-	{413, "Content Too Large"},
-	{431, "Request Header Fields Too Large"},
-	{500, "Internal Server Error"},
-	{503, "Service Unavailable"},
+    {200, "OK"},
+    {204, "No Content"},
+    {400, "Bad Request"},
+    {401, "Unauthorized"},
+    {403, "Forbidden"},
+    {404, "Not Found"},
+    {405, "Method Not Allowed"},
+    {406, "Not Acceptable"},
+    {408, "Request Timeout"},
+    {413, "Content Too Large"},
+    {431, "Request Header Fields Too Large"},
+    {500, "Internal Server Error"},
+    {503, "Service Unavailable"},
 };
 
 const char *problem_title(int status)
@@ -32,7 +32,8 @@ const char *problem_title(int status)
 
 void problem_append(struct buffer *out, int status, const char *detail)
 {
-	buffer_append_format(out, "{\"type\":\"about:blank\",\"title\":\"%s\",\"status\":%d,\"detail\":",
+	buffer_append_format(out,
+			     "{\"type\":\"about:blank\",\"title\":\"%s\",\"status\":%d,\"detail\":",
 			     problem_title(status), status);
 	buffer_append_json_string(out, slice_of(detail));
 	buffer_append_text(out, "}\n");
@@ -43,8 +44,8 @@ void problem_reply(struct http_request *request, int status, const char *detail,
 {
 	enum { MAX_EXTRA = 4 };
 	struct http_field fields[2 + MAX_EXTRA + CORS_MAX_FIELDS] = {
-		{SLICE_LIT("content-type"), SLICE_LIT("application/problem+json")},
-		{SLICE_LIT("cache-control"), SLICE_LIT("no-store")},
+	    {SLICE_LIT("content-type"), SLICE_LIT("application/problem+json")},
+	    {SLICE_LIT("cache-control"), SLICE_LIT("no-store")},
 	};
 	size_t count = 2;
 	struct buffer body = {0};

@@ -7,8 +7,9 @@
 #include "http/request_priv.h"
 
 /*
- * Answers with `status`, its reason phrase as the title, and `detail`: what was wrong and what would be right. `extra` (may be NULL) are further
- * header fields. The request is gone after the call.
+ * Answers with `status`, its reason phrase as the title, and `detail`: what was wrong and what
+ * would be right. `extra` (may be NULL) are further header fields. The request is gone after the
+ * call.
  */
 void problem_reply(struct http_request *request, int status, const char *detail,
 		   const struct http_field *extra, size_t extra_count);

@@ -1,7 +1,8 @@
 /*
  * request: one HTTP request, whichever version carries it, and the two ways to answer.
  *
- * Handlers know no carrier: HTTP/1.1 (http1.c) and HTTP/2 (http2.c) fill in a request and give its ops. Thread: the loop's.
+ * Handlers know no carrier: HTTP/1.1 (http1.c) and HTTP/2 (http2.c) fill in a request and give its
+ * ops. Thread: the loop's.
  */
 #ifndef SLUICE_HTTP_REQUEST_PRIV_H
 #define SLUICE_HTTP_REQUEST_PRIV_H
@@ -22,7 +23,7 @@ struct http_field {
 
 /* A stream that has begun: a carrier with its subscriber. Owned by http1.c or http2.c. */
 struct http_stream {
-	struct carrier carrier; /* first */
+	struct carrier carrier;        /* first */
 	struct subscriber *subscriber; /* set by http_stream_bind(); freed by the carrier */
 };
 
@@ -30,14 +31,15 @@ struct http_request {
 	struct http_loop *loop;
 	const struct http_listener_settings *listener;
 	struct slice method;
-	struct slice path; /* raw, as sent, without the query; starts with "/" (or is "*") */
+	struct slice path;  /* raw, as sent, without the query; starts with "/" (or is "*") */
 	struct slice query; /* raw, without the "?"; base NULL: there is none */
 	const struct http_field *fields; /* borrowed for the life of the request */
 	size_t field_count;
 	const char *peer; /* numeric address, for the log */
-	int version; /* 10, 11 or 20 */
+	int version;      /* 10, 11 or 20 */
 	const struct http_request_ops *ops;
-	/* For a handler that answers later: called when the client goes before the answer; the request is gone after it. */
+	/* For a handler that answers later: called when the client goes before the answer; the
+	 * request is gone after it. */
 	void (*on_gone)(struct http_request *request);
 	void *handler_data;
 };
@@ -58,19 +60,23 @@ struct http_request_ops {
 		       http_stream_started started, void *context);
 };
 
-/* The field's value; base NULL where the request has none; the first of several. `name` in lower case. */
+/* The field's value; base NULL where the request has none; the first of several. `name` in lower
+ * case. */
 struct slice http_request_field(const struct http_request *request, const char *name);
 
 /*
- * Answers and ends the request, which is gone after the call. content-length, date and server are added; HEAD gets no body; an
- * HTTP/1.1 connection is closed afterwards (connection: close). Counts the response.
+ * Answers and ends the request, which is gone after the call. content-length, date and server are
+ * added; HEAD gets no body; an HTTP/1.1 connection is closed afterwards (connection: close). Counts
+ * the response.
  */
 void http_reply(struct http_request *request, const struct http_response *response);
 
 /*
- * Sends the head and response->body as the stream's first bytes, then calls `started` once, now or later on this thread. The
- * request is gone after the call. On HTTP/1.1 the body ends with the connection (RFC 9112, 6.3): frames are the same bytes on both
- * carriers. `started` calls subscriber_new() with &stream->carrier and sets stream->subscriber; the carrier pumps after it returns.
+ * Sends the head and response->body as the stream's first bytes, then calls `started` once, now or
+ * later on this thread. The request is gone after the call. On HTTP/1.1 the body ends with the
+ * connection (RFC 9112, 6.3): frames are the same bytes on both carriers. `started` calls
+ * subscriber_new() with &stream->carrier and sets stream->subscriber; the carrier pumps after it
+ * returns.
  */
 void http_stream(struct http_request *request, const struct http_response *head,
 		 http_stream_started started, void *context);

@@ -1,5 +1,6 @@
 /*
- * stream_priv: the steps of opening a stream. A request runs through them in this order, and the first that fails answers it:
+ * stream_priv: the steps of opening a stream. A request runs through them in this order, and the
+ * first that fails answers it:
  *
  *     method, Accept        stream_handler.c
  *     token -> claims       stream_auth.c (may have to wait for a key)
@@ -21,7 +22,8 @@ struct stream_caller {
 };
 
 /*
- * Checks the request's token and calls stream_open() with the caller, at once or when the key is there; or answers the request itself.
+ * Checks the request's token and calls stream_open() with the caller, at once or when the key is
+ * there; or answers the request itself.
  */
 void stream_authenticate(struct http_request *request, const struct route *route);
 

@@ -197,7 +197,7 @@ static void describe(struct ingest *ingest, const struct ingest_topic *topic,
 
 		if (!state->problem)
 			state->problem = partition->problem;
-		if (atomic_load(&partition->next) != INGEST_NO_OFFSET)
+		if (partition->fetched)
 			state->partition_count++;
 		state->lag += partition_lag(ingest, topic, i);
 	}

@@ -26,7 +26,7 @@ enum { INGEST_NO_OFFSET = -1 };
 struct ingest_partition {
 	_Atomic int64_t next; /* INGEST_NO_OFFSET: not started */
 	int64_t goal;         /* the end at first discovery, or INGEST_NO_OFFSET */
-	bool fetched;         /* the reader's: librdkafka has it started */
+	bool fetched;         /* librdkafka has it started */
 	bool lost;            /* waits for discovery to name a new offset */
 	const char *problem;  /* what fetching it fails with, or NULL */
 };

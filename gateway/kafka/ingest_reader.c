@@ -133,6 +133,14 @@ static void set_partition_problem(struct ingest *ingest, const struct ingest_top
 			  LOG_STR("topic", topic->name), LOG_INT("partition", number));
 }
 
+static void set_fetched(struct ingest *ingest, const struct ingest_topic *topic, int32_t number,
+			bool fetched)
+{
+	pthread_mutex_lock(&ingest->lock);
+	topic->partitions[number]->fetched = fetched;
+	pthread_mutex_unlock(&ingest->lock);
+}
+
 static void start_fetching(struct ingest *ingest, const struct ingest_topic *topic, int32_t number,
 			   int64_t offset)
 {
@@ -141,13 +149,13 @@ static void start_fetching(struct ingest *ingest, const struct ingest_topic *top
 
 	/* Only for what is started twice, or is no partition. */
 	assert(!failed);
-	topic->partitions[number]->fetched = true;
+	set_fetched(ingest, topic, number, true);
 }
 
-static void stop_fetching(const struct ingest_topic *topic, int32_t number)
+static void stop_fetching(struct ingest *ingest, const struct ingest_topic *topic, int32_t number)
 {
 	rd_kafka_consume_stop(topic->handle, number);
-	topic->partitions[number]->fetched = false;
+	set_fetched(ingest, topic, number, false);
 }
 
 static void run_start(struct ingest *ingest, const struct ingest_command *command)
@@ -175,7 +183,7 @@ static void run_move(struct ingest *ingest, const struct ingest_command *command
 	if (command->from != INGEST_NO_OFFSET && command->from != from)
 		return;
 	if (partition->fetched)
-		stop_fetching(topic, command->partition);
+		stop_fetching(ingest, topic, command->partition);
 	if (command->offset != from) {
 		log_event(LOG_WARN, "ingest", "the log no longer has what comes next",
 			  LOG_STR("topic", topic->name), LOG_INT("partition", command->partition),
@@ -196,23 +204,22 @@ static void run_discovered(struct ingest *ingest, const struct ingest_command *c
 	check_caught_up(ingest, command->topic);
 }
 
-static void halt_topic(const struct ingest_topic *topic)
+static void halt_topic(struct ingest *ingest, const struct ingest_topic *topic)
 {
 	for (uint32_t i = 0; i < topic->partition_count; i++) {
 		if (topic->partitions[i]->fetched)
-			stop_fetching(topic, (int32_t)i);
+			stop_fetching(ingest, topic, (int32_t)i);
 	}
 }
 
 static void run_halt(struct ingest *ingest, const struct ingest_command *command)
 {
-	(void)ingest;
-	halt_topic(command->topic);
+	halt_topic(ingest, command->topic);
 }
 
 static void stop_topic(struct ingest *ingest, struct ingest_topic *topic)
 {
-	halt_topic(topic);
+	halt_topic(ingest, topic);
 	remove_handle(ingest, topic);
 }
 

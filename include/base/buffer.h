@@ -1,6 +1,6 @@
 /*
- * buffer: bytes that grow. Zero-initialise it (`struct buffer b = {0};`), buffer_free() it at the end.
- * A buffer is owned by one thread at a time.
+ * buffer: bytes that grow. Zero-initialise it (`struct buffer b = {0};`), buffer_free() it at the
+ * end. A buffer is owned by one thread at a time.
  */
 #ifndef SLUICE_BASE_BUFFER_H
 #define SLUICE_BASE_BUFFER_H
@@ -21,8 +21,9 @@ void buffer_append(struct buffer *buffer, const void *bytes, size_t len);
 void buffer_append_slice(struct buffer *buffer, struct slice slice);
 void buffer_append_text(struct buffer *buffer, const char *text);
 void buffer_append_format(struct buffer *buffer, const char *format, ...)
-	__attribute__((format(printf, 2, 3)));
-/* Appends `text` as a JSON string with its quotes (RFC 8259, 7); what is not UTF-8 becomes U+FFFD. */
+    __attribute__((format(printf, 2, 3)));
+/* Appends `text` as a JSON string with its quotes (RFC 8259, 7); what is not UTF-8 becomes U+FFFD.
+ */
 void buffer_append_json_string(struct buffer *buffer, struct slice text);
 /* Decimal digits, without the cost of a format. */
 void buffer_append_u64(struct buffer *buffer, uint64_t number);

@@ -1,9 +1,9 @@
 /*
  * error: the one table of error codes.
  *
- * Functions that can fail because of what the world does return 0 or a negative code of this table, and leave
- * their out-parameters untouched on failure. What cannot happen is an assert; memory exhaustion ends the
- * process (base/mem.h).
+ * Functions that can fail because of what the world does return 0 or a negative code of this table,
+ * and leave their out-parameters untouched on failure. What cannot happen is an assert; memory
+ * exhaustion ends the process (base/mem.h).
  */
 #ifndef SLUICE_BASE_ERROR_H
 #define SLUICE_BASE_ERROR_H

@@ -1,8 +1,8 @@
 /*
  * mem: allocation that cannot fail.
  *
- * What a peer can size is bounded by configuration before it is allocated, so exhaustion is an operator's
- * matter: the process says so and ends, and clients resume elsewhere with their ids.
+ * What a peer can size is bounded by configuration before it is allocated, so exhaustion is an
+ * operator's matter: the process says so and ends, and clients resume elsewhere with their ids.
  */
 #ifndef SLUICE_BASE_MEM_H
 #define SLUICE_BASE_MEM_H

@@ -1,8 +1,9 @@
 /*
  * metrics: counters and histograms, one table.
  *
- * Each thread adds to its own shard without locks or shared cache lines; a scrape sums the shards. Gauges that
- * are read off living objects (subscribers, window bytes, lag) are written at the scrape by collectors.
+ * Each thread adds to its own shard without locks or shared cache lines; a scrape sums the shards.
+ * Gauges that are read off living objects (subscribers, window bytes, lag) are written at the
+ * scrape by collectors.
  */
 #ifndef SLUICE_BASE_METRICS_H
 #define SLUICE_BASE_METRICS_H
@@ -12,8 +13,8 @@
 #include "base/buffer.h"
 
 /*
- * One row a counter: symbol, name without the `sluice_` prefix and `_total`, labels of this row (Prometheus text
- * inside the braces, or ""), help. Rows that share a name stand together.
+ * One row a counter: symbol, name without the `sluice_` prefix and `_total`, labels of this row
+ * (Prometheus text inside the braces, or ""), help. Rows that share a name stand together.
  */
 #define METRICS_COUNTERS(X)                                                                        \
 	X(EVENTS_IN, "records", "", "Records read from Kafka.")                                    \
@@ -25,7 +26,8 @@
 	X(DELIVERIES, "deliveries", "", "Events handed to subscribers' sockets.")                  \
 	X(DELIVERED_BYTES, "delivered_bytes", "", "Bytes of streams handed to sockets.")           \
 	X(SUBSCRIPTIONS, "subscriptions", "", "Streams opened.")                                   \
-	X(REPLAYS_WINDOW, "replays", "source=\"window\"", "Resumed streams by the source that served them.") \
+	X(REPLAYS_WINDOW, "replays", "source=\"window\"",                                          \
+	  "Resumed streams by the source that served them.")                                       \
 	X(REPLAYS_KAFKA, "replays", "source=\"kafka\"", "")                                        \
 	X(REPLAYED_EVENTS, "replayed_events", "", "Events that replays from Kafka delivered.")     \
 	X(REPLAY_RECORDS, "replay_records", "", "Records that replays read from Kafka.")           \
@@ -47,20 +49,21 @@ enum metrics_counter {
 #define METRICS_SYMBOL(symbol, name, labels, help) METRIC_##symbol,
 	METRICS_COUNTERS(METRICS_SYMBOL)
 #undef METRICS_SYMBOL
-	METRICS_COUNTER_COUNT
+	    METRICS_COUNTER_COUNT
 };
 
-/* Adds to the calling thread's shard (made on its first use, kept after the thread's end). Thread: any. */
+/* Adds to the calling thread's shard (made on its first use, kept after the thread's end). Thread:
+ * any. */
 void metrics_add(enum metrics_counter counter, uint64_t n);
 uint64_t metrics_sum(enum metrics_counter counter);
 
-/* `sluice_delivery_latency_seconds`: from a record's arrival out of librdkafka to the write that hands it to a
- * subscriber's socket; `n` deliveries at once. Thread: any. */
+/* `sluice_delivery_latency_seconds`: from a record's arrival out of librdkafka to the write that
+ * hands it to a subscriber's socket; `n` deliveries at once. Thread: any. */
 void metrics_observe_latency(uint64_t microseconds, uint64_t n);
 
 /*
- * A collector appends whole metric families in Prometheus text format 0.0.4 (HELP, TYPE, samples). Registered
- * at start, before threads run. Called by metrics_write() on its thread.
+ * A collector appends whole metric families in Prometheus text format 0.0.4 (HELP, TYPE, samples).
+ * Registered at start, before threads run. Called by metrics_write() on its thread.
  */
 typedef void (*metrics_collector)(void *context, struct buffer *out);
 void metrics_register(metrics_collector collector, void *context);

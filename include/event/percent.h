@@ -8,14 +8,16 @@
 #include "base/buffer.h"
 #include "base/error.h"
 
-/* Appends the decoded bytes; `plus` turns "+" into a space. ERROR_INVALID for a "%" without two hex digits, for NUL, and for bytes
- * that are not UTF-8; nothing is appended then. */
+/* Appends the decoded bytes; `plus` turns "+" into a space. ERROR_INVALID for a "%" without two hex
+ * digits, for NUL, and for bytes that are not UTF-8; nothing is appended then. */
 MUST_CHECK int percent_decode(struct slice text, bool plus, struct buffer *out);
 
-/* Iterates the raw name=value pairs: `*at` starts at 0, false at the end. Both are raw and borrowed. */
+/* Iterates the raw name=value pairs: `*at` starts at 0, false at the end. Both are raw and
+ * borrowed. */
 bool percent_next_pair(struct slice query, size_t *at, struct slice *name, struct slice *value);
 
-/* The first pair with this name (decoded before comparing), its value decoded into `out`. ERROR_NOT_FOUND, ERROR_INVALID. */
+/* The first pair with this name (decoded before comparing), its value decoded into `out`.
+ * ERROR_NOT_FOUND, ERROR_INVALID. */
 MUST_CHECK int percent_find(struct slice query, const char *name, struct buffer *out);
 
 #endif

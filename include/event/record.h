@@ -19,9 +19,9 @@ struct record {
 	int32_t partition;
 	int64_t offset;
 	int64_t timestamp_ms; /* -1: none */
-	uint64_t arrived_us; /* clock_monotonic_us() when it came out of librdkafka */
-	bool has_key; /* false: the key is null */
-	bool has_value; /* false: a tombstone */
+	uint64_t arrived_us;  /* clock_monotonic_us() when it came out of librdkafka */
+	bool has_key;         /* false: the key is null */
+	bool has_value;       /* false: a tombstone */
 	struct slice key;
 	struct slice value;
 	const struct record_header *headers;

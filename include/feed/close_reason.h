@@ -1,13 +1,14 @@
 /*
- * close_reason: why a stream ended. A stream ends in one place with one of these; the row is its metric label, its log level
- * and its line in the documentation.
+ * close_reason: why a stream ended. A stream ends in one place with one of these; the row is its
+ * metric label, its log level and its line in the documentation.
  */
 #ifndef SLUICE_FEED_CLOSE_REASON_H
 #define SLUICE_FEED_CLOSE_REASON_H
 
 #define CLOSE_REASONS(X)                                                                           \
 	X(CLIENT, "client", DEBUG, "The client closed the connection or the stream.")              \
-	X(SLOW, "slow", INFO, "The client read too slowly: it made no progress, or fell out of the window.") \
+	X(SLOW, "slow", INFO,                                                                      \
+	  "The client read too slowly: it made no progress, or fell out of the window.")           \
 	X(EXPIRED, "expired", INFO, "The token expired.")                                          \
 	X(GAP, "gap", INFO, "Missed events can't be had and the stream says on_gap: close.")       \
 	X(DRAIN, "drain", INFO, "The gateway is shutting down.")                                   \
@@ -18,7 +19,7 @@ enum close_reason {
 #define CLOSE_SYMBOL(symbol, label, level, text) CLOSE_##symbol,
 	CLOSE_REASONS(CLOSE_SYMBOL)
 #undef CLOSE_SYMBOL
-	CLOSE_REASON_COUNT
+	    CLOSE_REASON_COUNT
 };
 
 struct buffer;

@@ -1,8 +1,10 @@
 /*
- * epoch: when memory that readers may still look at can be freed (quiescent-state-based reclamation).
+ * epoch: when memory that readers may still look at can be freed (quiescent-state-based
+ * reclamation).
  *
- * A reader is a loop thread. It announces at the end of each turn that it holds nothing of any window. What a writer retires is
- * freed when every reader has announced since. No reader ever waits.
+ * A reader is a loop thread. It announces at the end of each turn that it holds nothing of any
+ * window. What a writer retires is freed when every reader has announced since. No reader ever
+ * waits.
  */
 #ifndef SLUICE_FEED_EPOCH_H
 #define SLUICE_FEED_EPOCH_H

@@ -1,7 +1,9 @@
 /*
- * fanout: one loop's share of all feeds: its subscribers, indexed, and what it has dispatched to them.
+ * fanout: one loop's share of all feeds: its subscribers, indexed, and what it has dispatched to
+ * them.
  *
- * Everything here happens on the loop's thread, but for what says otherwise. Cost of an event grows with the subscribers that it matches.
+ * Everything here happens on the loop's thread, but for what says otherwise. Cost of an event grows
+ * with the subscribers that it matches.
  */
 #ifndef SLUICE_FEED_FANOUT_H
 #define SLUICE_FEED_FANOUT_H
@@ -19,15 +21,16 @@ struct fanout_settings {
 	uint32_t slow_client_timeout_ms; /* no progress while there is something to write */
 };
 
-/* `wake` makes the loop call fanout_turn() soon; called from other threads. `feeds`, `replay` and `settings` are borrowed. */
+/* `wake` makes the loop call fanout_turn() soon; called from other threads. `feeds`, `replay` and
+ * `settings` are borrowed. */
 struct fanout *fanout_new(struct feeds *feeds, struct replay *replay,
 			  const struct fanout_settings *settings, void (*wake)(void *context),
 			  void *context);
 /* All subscribers are gone; the replay has been stopped. */
 void fanout_free(struct fanout *fanout);
 
-/* Dispatches what is new and takes in what replays have read. Once in every turn of the loop, as its last act: afterwards the loop holds
- * nothing of any window. */
+/* Dispatches what is new and takes in what replays have read. Once in every turn of the loop, as
+ * its last act: afterwards the loop holds nothing of any window. */
 void fanout_turn(struct fanout *fanout);
 
 /* Heartbeats, expiry, slow clients: visits a tenth of the subscribers. Every FANOUT_TICK_MS. */

@@ -1,8 +1,9 @@
 /*
- * feed: a running instance of a stream, with its topics resolved: static filter, mapping, frames, window.
+ * feed: a running instance of a stream, with its topics resolved: static filter, mapping, frames,
+ * window.
  *
- * Written by the ingest thread alone, read by the loops through its window. Counted references; the registry (feed/feeds.h) makes
- * and frees it.
+ * Written by the ingest thread alone, read by the loops through its window. Counted references; the
+ * registry (feed/feeds.h) makes and frees it.
  */
 #ifndef SLUICE_FEED_FEED_H
 #define SLUICE_FEED_FEED_H
@@ -18,13 +19,13 @@
 
 struct feed {
 	const struct stream *stream; /* borrowed */
-	char **topics; /* owned; numbered in this order in positions */
+	char **topics;               /* owned; numbered in this order in positions */
 	uint32_t topic_count;
 	uint64_t hash; /* of its identity, the same on every replica: stream name and topics */
-	struct window *window; /* owned */
-	_Atomic bool ready; /* caught up with all its topics once */
+	struct window *window;        /* owned */
+	_Atomic bool ready;           /* caught up with all its topics once */
 	_Atomic uint32_t subscribers; /* on all loops */
-	_Atomic uint64_t skipped; /* records that it wanted and could not take */
+	_Atomic uint64_t skipped;     /* records that it wanted and could not take */
 	struct log_limit skip_log;
 	/* The registry's, under its lock. */
 	uint32_t references;
@@ -47,8 +48,9 @@ void feed_free(struct feed *feed);
 /* What follows is called on the ingest thread. */
 
 /*
- * Takes a record of its topic number `topic`: filters, frames, appends; moves the position in any case. `document` holds the
- * stream's parts, or is NULL where they could not be decoded (the record is counted and left out).
+ * Takes a record of its topic number `topic`: filters, frames, appends; moves the position in any
+ * case. `document` holds the stream's parts, or is NULL where they could not be decoded (the record
+ * is counted and left out).
  */
 void feed_append(struct feed *feed, uint32_t topic, const struct record *record,
 		 const json_t *document);
@@ -60,8 +62,8 @@ void feed_gap(struct feed *feed, uint32_t topic, int32_t partition, int64_t from
 bool feed_publish(struct feed *feed);
 
 /*
- * For replays, on any thread. Whom the record is for: 0 with its route keys in `keys` (none where the filter tells nobody apart), or a negative
- * code where it is for nobody or can't be decoded.
+ * For replays, on any thread. Whom the record is for: 0 with its route keys in `keys` (none where
+ * the filter tells nobody apart), or a negative code where it is for nobody or can't be decoded.
  */
 MUST_CHECK int feed_route(const struct feed *feed, const struct record *record,
 			  const json_t *document, struct route_keys *keys);

@@ -6,7 +6,8 @@
 
 #include "feed/feed.h"
 
-/* How the registry asks for topics: gateway.c ties it to kafka/ingest.h. Called with the registry's lock held. */
+/* How the registry asks for topics: gateway.c ties it to kafka/ingest.h. Called with the registry's
+ * lock held. */
 struct feeds_source {
 	void (*want)(void *context, const char *topic, uint32_t warm_ms, void *token);
 	void (*unwant)(void *context, const char *topic);
@@ -15,8 +16,8 @@ struct feeds_source {
 
 struct feeds;
 
-/* `wake` is called on the ingest thread after a flush with new events. `warm_ms` holds for topics of streams that name them; feeds opened on
- * first use begin at the end. */
+/* `wake` is called on the ingest thread after a flush with new events. `warm_ms` holds for topics
+ * of streams that name them; feeds opened on first use begin at the end. */
 struct feeds *feeds_new(const struct feeds_source *source, uint32_t warm_ms,
 			void (*wake)(void *context), void *context);
 /* After ingest has stopped and all fanouts are freed. */
@@ -28,8 +29,8 @@ struct epoch *feeds_epoch(struct feeds *feeds);
 void feeds_declare(struct feeds *feeds, const struct stream *stream);
 
 /*
- * The feed of a stream; with `topic` (NULL where the stream names its topics) made on first use. The caller owns a reference. Errors: ERROR_LIMIT:
- * FEEDS_MAX_DYNAMIC feeds are open. Thread: any.
+ * The feed of a stream; with `topic` (NULL where the stream names its topics) made on first use.
+ * The caller owns a reference. Errors: ERROR_LIMIT: FEEDS_MAX_DYNAMIC feeds are open. Thread: any.
  */
 enum { FEEDS_MAX_DYNAMIC = 1024, FEEDS_LINGER_MS = 60000 };
 MUST_CHECK int feeds_open(struct feeds *feeds, const struct stream *stream, const char *topic,

@@ -1,8 +1,9 @@
 /*
  * replay: brings a subscriber whose position has left the window back to where the window begins.
  *
- * A bounded number of worker threads, each with a reader of its own. A job is one subscriber's; it is read in slices of one chunk, and goes to
- * the back of the queue between them, so that all get on. The chunks in memory are bounded too; the next slice of a job is read when the client has
+ * A bounded number of worker threads, each with a reader of its own. A job is one subscriber's; it
+ * is read in slices of one chunk, and goes to the back of the queue between them, so that all get
+ * on. The chunks in memory are bounded too; the next slice of a job is read when the client has
  * taken the last one. A job whose subscriber has gone stops within a record.
  */
 #ifndef SLUICE_FEED_REPLAY_H
@@ -28,8 +29,9 @@ struct replay_source_range {
 };
 
 /*
- * Where the records come from; gateway.c ties it to kafka/replay_reader.h. Each call is made by one worker thread with the reader that it opened, and
- * may block. Semantics and errors as documented there.
+ * Where the records come from; gateway.c ties it to kafka/replay_reader.h. Each call is made by one
+ * worker thread with the reader that it opened, and may block. Semantics and errors as documented
+ * there.
  */
 struct replay_source {
 	void *(*open)(void *context);
@@ -45,7 +47,7 @@ struct replay_source {
 struct replay_settings {
 	uint32_t workers;
 	uint32_t chunk_bytes;
-	uint32_t chunks; /* in memory at once, over all jobs */
+	uint32_t chunks;    /* in memory at once, over all jobs */
 	uint32_t last_scan; /* records that start: {"last": N} looks through at most */
 };
 

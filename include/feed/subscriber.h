@@ -3,9 +3,10 @@
  *
  * It belongs to one loop thread, as its fanout does; every function here is called on that thread.
  *
- * Life: subscriber_new() when the carrier has sent the response head; the feed side calls carrier->ready when there is something to
- * write; the carrier peeks and consumes; it ends by the carrier (client gone) or by the feed side (token expired, drain, gap):
- * then subscriber_ended() is true once the last bytes were consumed, and the carrier closes. The carrier always calls
+ * Life: subscriber_new() when the carrier has sent the response head; the feed side calls
+ * carrier->ready when there is something to write; the carrier peeks and consumes; it ends by the
+ * carrier (client gone) or by the feed side (token expired, drain, gap): then subscriber_ended() is
+ * true once the last bytes were consumed, and the carrier closes. The carrier always calls
  * subscriber_free(), and nobody else does.
  */
 #ifndef SLUICE_FEED_SUBSCRIBER_H
@@ -26,39 +27,44 @@ struct subscriber;
 
 /* Where it begins. */
 struct subscriber_start {
-	const struct position *position; /* from Last-Event-ID, copied; NULL: as the stream's `start` says */
+	const struct position
+	    *position;          /* from Last-Event-ID, copied; NULL: as the stream's `start` says */
 	struct slice custom_id; /* a Last-Event-ID of a stream with ids of its own; else empty */
 };
 
 /*
- * `keys` is taken over: its bytes are the subscriber's and *keys is zeroed. A reference on `feed` is taken over too. The carrier must
- * outlive the subscriber. `expires_unix_ms`: when the token does; INT64_MAX: never.
+ * `keys` is taken over: its bytes are the subscriber's and *keys is zeroed. A reference on `feed`
+ * is taken over too. The carrier must outlive the subscriber. `expires_unix_ms`: when the token
+ * does; INT64_MAX: never.
  */
 struct subscriber *subscriber_new(struct fanout *fanout, struct feed *feed, struct route_keys *keys,
 				  const struct subscriber_start *start, int64_t expires_unix_ms,
 				  struct carrier *carrier);
 
 /*
- * What can be written now, up to `max` bytes (at least one frame or the rest of one begun, cut at `max`), contiguous: in the window itself, or in the
- * loop's scratch of FANOUT_SCRATCH_BYTES. Valid until the next call on any subscriber of the loop, or the end of the turn.
- * Empty: nothing now; carrier->ready comes when there is. The same bytes are given until they are consumed: a carrier may peek
- * for the length first and peek again to copy.
+ * What can be written now, up to `max` bytes (at least one frame or the rest of one begun, cut at
+ * `max`), contiguous: in the window itself, or in the loop's scratch of FANOUT_SCRATCH_BYTES. Valid
+ * until the next call on any subscriber of the loop, or the end of the turn. Empty: nothing now;
+ * carrier->ready comes when there is. The same bytes are given until they are consumed: a carrier
+ * may peek for the length first and peek again to copy.
  */
 struct slice subscriber_peek(struct subscriber *subscriber, size_t max);
 
 /* `n` of the bytes that the last peek gave were handed to the socket. */
 void subscriber_consume(struct subscriber *subscriber, size_t n);
 
-/* True when it has ended and everything was consumed: the carrier closes the stream in good order and frees it. */
+/* True when it has ended and everything was consumed: the carrier closes the stream in good order
+ * and frees it. */
 bool subscriber_ended(const struct subscriber *subscriber);
 
 /*
- * Ends it from the feed side or the handler: `frame` (copied, complete SSE bytes, may be empty) is the last thing that it gets, at the next frame's
- * boundary. Idempotent: the first reason counts.
+ * Ends it from the feed side or the handler: `frame` (copied, complete SSE bytes, may be empty) is
+ * the last thing that it gets, at the next frame's boundary. Idempotent: the first reason counts.
  */
 void subscriber_end(struct subscriber *subscriber, enum close_reason reason, struct slice frame);
 
-/* The carrier's: `reason` counts only where it has not ended by itself before. Takes it out of the fanout and frees it. */
+/* The carrier's: `reason` counts only where it has not ended by itself before. Takes it out of the
+ * fanout and frees it. */
 void subscriber_free(struct subscriber *subscriber, enum close_reason reason);
 
 #endif

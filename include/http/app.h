@@ -34,10 +34,11 @@ struct app_parts {
 struct app *app_new(const struct app_parts *parts);
 void app_free(struct app *app);
 
-/* Starts the server: binds the listeners, starts the loops. Errors: ERROR_IO, ERROR_INVALID (logged). */
+/* Starts the server: binds the listeners, starts the loops. Errors: ERROR_IO, ERROR_INVALID
+ * (logged). */
 MUST_CHECK int app_start(struct app *app);
-/* Takes no more connections and ends the streams, each client told when to come back; returns when all are closed, at the latest after the drain
- * time. */
+/* Takes no more connections and ends the streams, each client told when to come back; returns when
+ * all are closed, at the latest after the drain time. */
 void app_drain(struct app *app);
 /* Ends the loops. Nobody wakes them any more, and the replay has been stopped. */
 void app_stop(struct app *app);

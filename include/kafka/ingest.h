@@ -65,7 +65,7 @@ struct ingest_topic_state {
 	bool caught_up;
 	const char *problem; /* readable, NULL: none: "the topic does not exist", "not authorized
 				…", "no broker is reachable" */
-	uint32_t partition_count;
+	uint32_t partition_count; /* that are read now */
 	int64_t lag; /* records between what was read and the known end, over all partitions */
 };
 /* Calls `visit` for each wanted topic, under ingest's lock: be quick. Thread: any. */

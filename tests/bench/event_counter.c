@@ -6,7 +6,7 @@
 
 static const char EVENT_LINE[] = "data: " PAYLOAD_NUMBER_FIELD;
 enum { FIELD_BYTES = sizeof(EVENT_LINE) - 1, NEEDED_BYTES = FIELD_BYTES + PAYLOAD_NUMBER_DIGITS };
-_Static_assert(NEEDED_BYTES <= EVENT_COUNTER_LINE_BYTES, "a line's beginning holds the number");
+_Static_assert((int)NEEDED_BYTES <= (int)EVENT_COUNTER_LINE_BYTES, "a line's beginning holds it");
 
 static uint32_t read_number(const char *digits)
 {

@@ -112,22 +112,37 @@ static void assert_values(struct fixture *f, size_t n, const char *prefix, int f
 	assert_int_equal(recorder_count(f->recorder, RECORDER_RECORD), n + (size_t)count);
 }
 
+struct look {
+	char problem[128];
+	uint32_t partition_count;
+};
+
 static void on_topic(void *context, const struct ingest_topic_state *state)
 {
-	snprintf(context, 128, "%s", state->problem ? state->problem : "");
+	struct look *look = context;
+
+	snprintf(look->problem, sizeof(look->problem), "%s", state->problem ? state->problem : "");
+	look->partition_count = state->partition_count;
 }
 
-static bool wait_problem(struct fixture *f, const char *problem)
+/* Until the topic's problem is this ("": none) and so many partitions are read (-1: any number). */
+static bool wait_state(struct fixture *f, const char *problem, int partition_count)
 {
 	for (int i = 0; i < PATIENCE_MS / 10; i++) {
-		char now[128] = "?";
+		struct look look = {.problem = "?"};
 
-		ingest_each_topic(f->ingest, on_topic, now);
-		if (!strcmp(now, problem))
+		ingest_each_topic(f->ingest, on_topic, &look);
+		if (!strcmp(look.problem, problem) &&
+		    (partition_count < 0 || look.partition_count == (uint32_t)partition_count))
 			return true;
 		usleep(10000);
 	}
 	return false;
+}
+
+static bool wait_problem(struct fixture *f, const char *problem)
+{
+	return wait_state(f, problem, -1);
 }
 
 /* Waits until the partition's end has been told beyond an offset. */
@@ -275,8 +290,7 @@ static void test_ingest_recreated_longer_topic_is_read_from_0(void **state)
 	send_all("longer", 0, "old", 0, 5);
 	assert_values(&f, 0, "old", 0, 5);
 	kafka_broker_delete_topic(&broker, "longer");
-	assert_true(wait_problem(&f, "the topic does not exist"));
-	sleep(4);
+	assert_true(wait_state(&f, "the topic does not exist", 0));
 	kafka_broker_create_topic(&broker, "longer", 2);
 	send_all("longer", 0, "new", 0, 50);
 	assert_values(&f, 5, "new", 0, 50);

@@ -92,11 +92,11 @@ static void hand_over(struct fixture *f, void *token, const char *topic, int32_t
 		      int64_t offset, const char *value)
 {
 	const struct record record = {
-		.topic = slice_of(topic),
-		.partition = partition,
-		.offset = offset,
-		.has_value = true,
-		.value = slice_of(value),
+	    .topic = slice_of(topic),
+	    .partition = partition,
+	    .offset = offset,
+	    .has_value = true,
+	    .value = slice_of(value),
 	};
 
 	feeds_on_record(f->feeds, token, &record);
@@ -224,7 +224,8 @@ static void test_feeds_too_many_topics_are_refused(void **state)
 	teardown(&f);
 }
 
-/* What a stream can't take is counted and left out; the position moves on, and other streams of the topic get it. */
+/* What a stream can't take is counted and left out; the position moves on, and other streams of the
+ * topic get it. */
 static void test_feeds_undecodable_record_is_counted_and_skipped(void **state)
 {
 	struct fixture f;
@@ -287,13 +288,13 @@ static void test_feeds_gap_in_the_log_is_an_event(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_feeds_shared_topic_is_wanted_once),
-		cmocka_unit_test(test_feeds_ready_needs_every_topic),
-		cmocka_unit_test(test_feeds_topic_from_the_path_opens_on_first_use),
-		cmocka_unit_test(test_feeds_joining_feed_begins_where_ingest_is),
-		cmocka_unit_test(test_feeds_too_many_topics_are_refused),
-		cmocka_unit_test(test_feeds_undecodable_record_is_counted_and_skipped),
-		cmocka_unit_test(test_feeds_gap_in_the_log_is_an_event),
+	    cmocka_unit_test(test_feeds_shared_topic_is_wanted_once),
+	    cmocka_unit_test(test_feeds_ready_needs_every_topic),
+	    cmocka_unit_test(test_feeds_topic_from_the_path_opens_on_first_use),
+	    cmocka_unit_test(test_feeds_joining_feed_begins_where_ingest_is),
+	    cmocka_unit_test(test_feeds_too_many_topics_are_refused),
+	    cmocka_unit_test(test_feeds_undecodable_record_is_counted_and_skipped),
+	    cmocka_unit_test(test_feeds_gap_in_the_log_is_an_event),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -85,9 +85,9 @@ static void test_index_empty_finds_nothing(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_index_find_gives_all_nodes_of_the_key_alone),
-		cmocka_unit_test(test_index_remove_leaves_the_others),
-		cmocka_unit_test(test_index_empty_finds_nothing),
+	    cmocka_unit_test(test_index_find_gives_all_nodes_of_the_key_alone),
+	    cmocka_unit_test(test_index_remove_leaves_the_others),
+	    cmocka_unit_test(test_index_empty_finds_nothing),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

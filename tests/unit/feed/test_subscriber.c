@@ -1,6 +1,7 @@
 /*
- * The whole of feed/ on a log in memory: one thread writes as ingest does, this thread is the loop, replay workers read the log. Carriers take bytes in
- * random portions. What arrives is parsed and counted.
+ * The whole of feed/ on a log in memory: one thread writes as ingest does, this thread is the loop,
+ * replay workers read the log. Carriers take bytes in random portions. What arrives is parsed and
+ * counted.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -86,14 +87,14 @@ static void make_record(const struct log *log, int32_t partition, int64_t offset
 	snprintf(text->value, sizeof(text->value), "{\"p\":%d,\"o\":%lld}", partition,
 		 (long long)offset);
 	*record = (struct record){
-		.topic = SLICE_LIT("t"),
-		.partition = partition,
-		.offset = offset,
-		.timestamp_ms = offset,
-		.has_key = true,
-		.has_value = true,
-		.key = slice_of(text->key),
-		.value = slice_of(text->value),
+	    .topic = SLICE_LIT("t"),
+	    .partition = partition,
+	    .offset = offset,
+	    .timestamp_ms = offset,
+	    .has_key = true,
+	    .has_value = true,
+	    .key = slice_of(text->key),
+	    .value = slice_of(text->value),
 	};
 }
 
@@ -153,7 +154,7 @@ static void open_replica(struct world *world, struct replica *replica)
 	replica->replay = replay_new(&replay_settings, &replay_source, replica->feeds);
 	replay_start(replica->replay);
 	replica->fanout =
-		fanout_new(replica->feeds, replica->replay, &world->settings, on_wake, NULL);
+	    fanout_new(replica->feeds, replica->replay, &world->settings, on_wake, NULL);
 	for (int32_t p = 0; p < PARTITIONS; p++)
 		feeds_on_partition(replica->feeds, replica->token, p, 0);
 	feeds_on_flush(replica->feeds);
@@ -233,7 +234,7 @@ struct client {
 	struct subscriber *subscriber;
 	struct buffer unparsed;
 	char last_event_id[1024];
-	int64_t next[PARTITIONS]; /* lowest offset that may still come */
+	int64_t next[PARTITIONS];  /* lowest offset that may still come */
 	int64_t first[PARTITIONS]; /* where it began */
 	uint64_t received, gaps, connected, heartbeats;
 	bool aborted;
@@ -281,14 +282,14 @@ static void connect_client(struct client *client)
 		start.position = &position;
 	}
 	if (world->stream.filter) {
-		json_t *variables = json_pack("{s:{s:s#}}", "path", "user",
-					      &"0123456789"[client->user], 1);
+		json_t *variables =
+		    json_pack("{s:{s:s#}}", "path", "user", &"0123456789"[client->user], 1);
 
 		assert_int_equal(pattern_request_keys(world->stream.filter, variables, &keys), 0);
 		json_decref(variables);
 	}
-	client->subscriber = subscriber_new(client->at->fanout, feed, &keys, &start, INT64_MAX,
-					    &client->carrier);
+	client->subscriber =
+	    subscriber_new(client->at->fanout, feed, &keys, &start, INT64_MAX, &client->carrier);
 	if (start.position)
 		position_fini(&position);
 }
@@ -302,7 +303,8 @@ static void disconnect_client(struct client *client)
 	buffer_clear(&client->unparsed);
 }
 
-/* An event with data: it must be the client's, not have come before, and follow its partition's order without a hole. */
+/* An event with data: it must be the client's, not have come before, and follow its partition's
+ * order without a hole. */
 static void check_event(struct client *client, const char *data)
 {
 	const struct log *log = &client->world->log;
@@ -365,7 +367,7 @@ static bool take(struct client *client, size_t most)
 	while (most && !client->aborted) {
 		size_t portion = 1 + (size_t)rand_r(&client->world->seed) % 3000;
 		struct slice bytes =
-			subscriber_peek(client->subscriber, portion < most ? portion : most);
+		    subscriber_peek(client->subscriber, portion < most ? portion : most);
 
 		if (!bytes.len)
 			break;
@@ -381,8 +383,8 @@ static bool take(struct client *client, size_t most)
 }
 
 /*
- * Every replica reads on: all there is, or a little of some partitions. Replica i leaves partition i behind for a while and then takes much of it, so that their
- * orders differ widely.
+ * Every replica reads on: all there is, or a little of some partitions. Replica i leaves partition
+ * i behind for a while and then takes much of it, so that their orders differ widely.
  */
 static void turn(struct world *world, bool all)
 {
@@ -419,8 +421,8 @@ static bool has_all(const struct client *client)
 	return true;
 }
 
-/* Until everything has come to all; replays run on their own threads, so it is asked again for a while. All read, as one that does not would
- * hold a chunk that another waits for. */
+/* Until everything has come to all; replays run on their own threads, so it is asked again for a
+ * while. All read, as one that does not would hold a chunk that another waits for. */
 static void drain(struct client *clients, int count)
 {
 	bool whole = false;
@@ -450,17 +452,18 @@ struct promise_row {
 };
 
 /*
- * The promise: clients with and without a filter, cut off at random places and back at any replica with the last id that they
- * saw, read with random appetite; each gets every event that is its own exactly once and in partition order, from the window and from replay.
+ * The promise: clients with and without a filter, cut off at random places and back at any replica
+ * with the last id that they saw, read with random appetite; each gets every event that is its own
+ * exactly once and in partition order, from the window and from replay.
  */
 static void test_subscriber_cut_at_random_gets_every_event_once(void **state)
 {
 	static const struct promise_row rows[] = {
-		{"window", 64 << 20, false, 20},
-		{"window, filtered", 64 << 20, true, 20},
-		{"small window, back at once", 64 << 10, false, 1},
-		{"replay", 64 << 10, false, 20},
-		{"replay, filtered", 64 << 10, true, 20},
+	    {"window", 64 << 20, false, 20},
+	    {"window, filtered", 64 << 20, true, 20},
+	    {"small window, back at once", 64 << 10, false, 1},
+	    {"replay", 64 << 10, false, 20},
+	    {"replay, filtered", 64 << 10, true, 20},
 	};
 	static struct world world;
 	static struct client clients[USERS];
@@ -517,13 +520,14 @@ struct gap_row {
 	int64_t next; /* of partition 0 afterwards */
 };
 
-/* Retention was faster than the client: it is told by a gap event, and goes on where the stream says. */
+/* Retention was faster than the client: it is told by a gap event, and goes on where the stream
+ * says. */
 static void test_subscriber_behind_retention_is_told_of_the_gap(void **state)
 {
 	static const struct gap_row rows[] = {
-		{STREAM_GAP_EARLIEST, false, 500},
-		{STREAM_GAP_LATEST, false, 0},
-		{STREAM_GAP_CLOSE, true, 0},
+	    {STREAM_GAP_EARLIEST, false, 500},
+	    {STREAM_GAP_LATEST, false, 0},
+	    {STREAM_GAP_CLOSE, true, 0},
 	};
 	static struct world world;
 	static struct client client;
@@ -619,8 +623,8 @@ static void test_subscriber_expired_ends_with_timeout(void **state)
 	open_world(&world, 1 << 20, false);
 	init_client(&client, &world, -1);
 	assert_int_equal(feeds_open(world.replicas[0].feeds, &world.stream, NULL, &feed), 0);
-	client.subscriber = subscriber_new(world.replicas[0].fanout, feed, &keys, &(struct subscriber_start){0},
-					   1, &client.carrier);
+	client.subscriber = subscriber_new(world.replicas[0].fanout, feed, &keys,
+					   &(struct subscriber_start){0}, 1, &client.carrier);
 	take(&client, SIZE_MAX);
 	tick(&world);
 	struct slice bytes = subscriber_peek(client.subscriber, SIZE_MAX);
@@ -635,7 +639,8 @@ static void test_subscriber_expired_ends_with_timeout(void **state)
 	close_world(&world);
 }
 
-/* start: {"last": N} gives the newest N first, whether the window has them or not; cut off in the middle, the rest comes after. */
+/* start: {"last": N} gives the newest N first, whether the window has them or not; cut off in the
+ * middle, the rest comes after. */
 static void test_subscriber_start_last_gives_the_newest_first(void **state)
 {
 	static const uint64_t budgets[] = {64 << 20, 8 << 10};
@@ -677,12 +682,12 @@ static void test_subscriber_start_last_gives_the_newest_first(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_subscriber_cut_at_random_gets_every_event_once),
-		cmocka_unit_test(test_subscriber_behind_retention_is_told_of_the_gap),
-		cmocka_unit_test(test_subscriber_idle_heartbeat_moves_the_id),
-		cmocka_unit_test(test_subscriber_without_progress_is_given_up),
-		cmocka_unit_test(test_subscriber_expired_ends_with_timeout),
-		cmocka_unit_test(test_subscriber_start_last_gives_the_newest_first),
+	    cmocka_unit_test(test_subscriber_cut_at_random_gets_every_event_once),
+	    cmocka_unit_test(test_subscriber_behind_retention_is_told_of_the_gap),
+	    cmocka_unit_test(test_subscriber_idle_heartbeat_moves_the_id),
+	    cmocka_unit_test(test_subscriber_without_progress_is_given_up),
+	    cmocka_unit_test(test_subscriber_expired_ends_with_timeout),
+	    cmocka_unit_test(test_subscriber_start_last_gives_the_newest_first),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

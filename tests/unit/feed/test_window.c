@@ -39,7 +39,8 @@ static void append(struct fixture *f, uint32_t partition, int64_t offset)
 {
 	char frame[64];
 	int len = snprintf(frame, sizeof(frame), "%u:%lld\n\n", partition, (long long)offset);
-	const struct window_entry entry = {.partition = partition, .offset = offset, .arrived_us = 1};
+	const struct window_entry entry = {
+	    .partition = partition, .offset = offset, .arrived_us = 1};
 	int64_t before = position_get(&f->position, 0, partition);
 
 	position_set(&f->position, 0, partition, offset + 1);
@@ -156,7 +157,8 @@ struct seek_row {
 	bool found;
 };
 
-/* A position is served if nothing after it has left the window, whichever partition it is behind in. */
+/* A position is served if nothing after it has left the window, whichever partition it is behind
+ * in. */
 static void test_window_seek_serves_what_it_still_holds(void **state)
 {
 	enum { EVENTS = 20000 };
@@ -172,10 +174,14 @@ static void test_window_seek_serves_what_it_still_holds(void **state)
 	head = head_of(&f, &at_head);
 	int64_t tail = (int64_t)window_tail(f.window) / 2;
 	const struct seek_row rows[] = {
-		{{EVENTS / 2, EVENTS / 2}, true},	{{EVENTS / 2 - 1, EVENTS / 2}, true},
-		{{EVENTS / 2, tail + 10}, true},	{{tail + 10, tail + 10}, true},
-		{{tail - 10, EVENTS / 2}, false},	{{EVENTS / 2, tail - 10}, false},
-		{{0, 0}, false},			{{EVENTS, EVENTS}, true},
+	    {{EVENTS / 2, EVENTS / 2}, true},
+	    {{EVENTS / 2 - 1, EVENTS / 2}, true},
+	    {{EVENTS / 2, tail + 10}, true},
+	    {{tail + 10, tail + 10}, true},
+	    {{tail - 10, EVENTS / 2}, false},
+	    {{EVENTS / 2, tail - 10}, false},
+	    {{0, 0}, false},
+	    {{EVENTS, EVENTS}, true},
 	};
 
 	position_init(&asked, 1);
@@ -246,11 +252,11 @@ static void *read_along(void *context)
 			}
 			for (; sequence < end && sequence < head; sequence++, ++*seen) {
 				const struct window_entry *entry =
-					window_entry_at(segment, sequence);
+				    window_entry_at(segment, sequence);
 				char expected[64];
 
-				snprintf(expected, sizeof(expected), "%u:%lld\n\n", entry->partition,
-					 (long long)entry->offset);
+				snprintf(expected, sizeof(expected), "%u:%lld\n\n",
+					 entry->partition, (long long)entry->offset);
 				if (!slice_equal(window_frame(segment, entry), slice_of(expected)))
 					abort();
 			}
@@ -294,13 +300,13 @@ static void test_window_concurrent_readers_see_whole_entries(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_window_append_is_invisible_until_published),
-		cmocka_unit_test(test_window_frames_are_contiguous),
-		cmocka_unit_test(test_window_over_budget_evicts_the_oldest),
-		cmocka_unit_test(test_window_takes_a_frame_larger_than_a_segment),
-		cmocka_unit_test(test_window_seek_serves_what_it_still_holds),
-		cmocka_unit_test(test_window_reset_forgets_what_was_before),
-		cmocka_unit_test(test_window_concurrent_readers_see_whole_entries),
+	    cmocka_unit_test(test_window_append_is_invisible_until_published),
+	    cmocka_unit_test(test_window_frames_are_contiguous),
+	    cmocka_unit_test(test_window_over_budget_evicts_the_oldest),
+	    cmocka_unit_test(test_window_takes_a_frame_larger_than_a_segment),
+	    cmocka_unit_test(test_window_seek_serves_what_it_still_holds),
+	    cmocka_unit_test(test_window_reset_forgets_what_was_before),
+	    cmocka_unit_test(test_window_concurrent_readers_see_whole_entries),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

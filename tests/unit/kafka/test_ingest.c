@@ -89,6 +89,17 @@ static bool wait_problem(struct fixture *f, const char *problem)
 	return false;
 }
 
+/* Until so many partitions are read. */
+static bool wait_partitions(struct fixture *f, uint32_t count)
+{
+	for (int i = 0; i < CLUSTER_PATIENCE_MS / 10; i++) {
+		if (look_at(f).partition_count == count)
+			return true;
+		usleep(10000);
+	}
+	return false;
+}
+
 /* Every record of one partition from `first` on, once and in order. */
 static void assert_values(struct fixture *f, int first, int count)
 {
@@ -483,7 +494,7 @@ static void test_ingest_topic_made_anew_is_a_gap_backwards(void **state)
 	rd_kafka_mock_topic_set_error(f.cluster.mock, f.cluster.topic,
 				      RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART);
 	assert_true(wait_problem(&f, "the topic does not exist"));
-	sleep(4);
+	assert_true(wait_partitions(&f, 0));
 	rd_kafka_mock_topic_set_error(f.cluster.mock, f.cluster.topic, 0);
 	assert_true(recorder_wait(f.recorder, RECORDER_GAP, 1));
 	gap = recorder_get(f.recorder, RECORDER_GAP, 0);
