@@ -11,6 +11,8 @@ side_by_side=${SIDE_BY_SIDE:-4}
 logs=build/test-logs
 mkdir -p "$logs"
 export SLUICE_KAFKA_JARS=$PWD/build/kafka
+export LSAN_OPTIONS=suppressions=$PWD/tests/lib/lsan.supp:print_suppressions=0
+export TSAN_OPTIONS=suppressions=$PWD/tests/lib/tsan.supp
 
 heading() {
 	printf '\n== %s\n' "$*"
@@ -146,7 +148,7 @@ run_everything() {
 	build "fuzz targets" fuzz-programs
 	run_fuzz build/fuzz 20000 15 $(tests_of fuzz)
 	run_mode "address, undefined" address,undefined
-	TSAN_OPTIONS="suppressions=$PWD/tests/lib/tsan.supp" run_mode thread thread
+	run_mode thread thread
 	echo "took $((SECONDS - started)) s"
 }
 

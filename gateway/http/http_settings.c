@@ -128,7 +128,7 @@ static const struct setting http_rows[] = {
     {.name = "loops",
      .type = SETTING_INTEGER,
      HTTP(loops),
-     .max = 1024,
+     .max = 256,
      .fallback = "0",
      .doc = "Threads that serve connections; 0: one for each core."},
     {.name = "max_connections",

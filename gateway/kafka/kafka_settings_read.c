@@ -4,7 +4,8 @@
 #include "base/mem.h"
 #include "kafka/kafka_settings.h"
 
-/* What may be given as NAME_file, and is never shown. */
+/* What may be given as NAME_file; librdkafka takes any value of these, so that none is shown in an
+ * error. */
 static const char *const secrets[] = {"sasl.password", "ssl.key.password", "ssl.key.pem",
 				      "ssl.keystore.password", "sasl.oauthbearer.client.secret"};
 
@@ -16,12 +17,12 @@ const char kafka_settings_schema[] =
     " \"description\": \"Brokers, as host:port,host:port.\"}},"
     " \"additionalProperties\": {\"type\": [\"string\", \"number\", \"boolean\"]}}";
 
-/* True where `name` is a secret, or a secret's NAME_file; *len is the length of NAME then. */
-static bool is_secret(const char *name, const char *suffix, size_t *len)
+/* True where `name` is a secret's NAME_file; *len is the length of NAME then. */
+static bool is_secret_file(const char *name, size_t *len)
 {
 	for (size_t i = 0; i < SECRET_COUNT; i++) {
 		*len = strlen(secrets[i]);
-		if (!strncmp(secrets[i], name, *len) && !strcmp(name + *len, suffix))
+		if (!strncmp(secrets[i], name, *len) && !strcmp(name + *len, "_file"))
 			return true;
 	}
 	return false;
@@ -40,13 +41,8 @@ static char *text_of(const json_t *value)
 static void check_property(const struct config_at *at, const struct kafka_property *property)
 {
 	char reason[256] = "";
-	size_t len;
 
-	if (!kafka_settings_check(property->name, property->value, reason))
-		return;
-	if (is_secret(property->name, "", &len))
-		config_refuse(at, NULL, "librdkafka refuses the value");
-	else
+	if (kafka_settings_check(property->name, property->value, reason))
 		config_refuse(at, NULL, "%s", reason);
 }
 
@@ -57,7 +53,7 @@ static char *read_member(const struct config_at *at, const json_t *member, char 
 	size_t name_len, value_len;
 
 	*value = NULL;
-	if (is_secret(at->name, "_file", &name_len)) {
+	if (is_secret_file(at->name, &name_len)) {
 		if (config_read_secret(at, member, value, &value_len) &&
 		    strlen(*value) != value_len)
 			config_refuse(at, NULL, "the file holds a NUL byte");

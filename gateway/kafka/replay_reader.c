@@ -244,10 +244,11 @@ static int run(struct read *read, uint32_t timeout_ms)
 }
 
 /* Errors carry no version: what an earlier read has left is not this one's. */
-static void drain(struct kafka_poll *poll)
+static void drain(struct replay_reader *reader)
 {
-	while (kafka_poll_wait(poll, 0))
-		kafka_poll_release(poll);
+	while (kafka_poll_wait(&reader->poll, 0))
+		kafka_poll_release(&reader->poll);
+	rd_kafka_poll(reader->kafka, 0);
 }
 
 int replay_reader_read(struct replay_reader *reader, const struct replay_range *ranges,
@@ -260,7 +261,7 @@ int replay_reader_read(struct replay_reader *reader, const struct replay_range *
 
 	if (error)
 		return error;
-	drain(&reader->poll);
+	drain(reader);
 	read.spans = mem_zalloc((count ? count : 1) * sizeof(*read.spans));
 	error = open_spans(&read, ranges);
 	if (!error)

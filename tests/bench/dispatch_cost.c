@@ -11,6 +11,7 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
+#include "event/document.h"
 #include "feed/fanout.h"
 #include "feed/feeds.h"
 #include "feed/replay.h"

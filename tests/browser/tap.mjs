@@ -1,7 +1,7 @@
 /* tap: runs scenarios one after another and prints the Test Anything Protocol; the exit code says whether all held. */
 import { setTimeout as sleep } from 'node:timers/promises';
 
-const PATIENCE_MS = 60000, STEP_MS = 25;
+const PATIENCE_MS = Number(process.env.J_P ?? 60000), STEP_MS = 25;
 const scenarios = [];
 
 export function scenario(name, run) {

@@ -313,6 +313,14 @@ static void test_config_wrong_value_is_refused_with_what_is_right(void **state)
 	    {"\"nap\": \"9223372036854775807d\"",
 	     "/nap: is \"9223372036854775807d\", but must be a duration from 10ms to 25h, such as "
 	     "\"15s\""},
+	    {"\"nap\": \"18446744073709551626s\"", /* 2^64 + 10 */
+	     "/nap: is \"18446744073709551626s\", but must be a duration from 10ms to 25h, such as "
+	     "\"15s\""},
+	    {"\"nap\": \"18446744073709552s\"", /* in milliseconds 2^64 + 384 */
+	     "/nap: is \"18446744073709552s\", but must be a duration from 10ms to 25h, such as "
+	     "\"15s\""},
+	    {"\"crate\": \"KiB\"",
+	     "/crate: is \"KiB\", but must be a size from 0 to 4294967295B, such as \"1KiB\""},
 	    {"\"crate\": \"4GiB\"",
 	     "/crate: is \"4GiB\", but must be a size from 0 to 4294967295B, such as \"1KiB\""},
 	    {"\"crate\": \"1MB\"",
@@ -515,6 +523,9 @@ static void test_config_environment_errors_are_told(void **state)
 	} rows[] = {
 	    {"{\"named\": {},\n\"motto\": \"${SLUICE_T_NONE}\"}",
 	     "f:2: /motto: the environment variable SLUICE_T_NONE is not set: set it, or write "
+	     "${SLUICE_T_NONE:-default}\n"},
+	    {"{\"named\": {}, \"port\": \"${SLUICE_T_NONE}\"}",
+	     "f:1: /port: the environment variable SLUICE_T_NONE is not set: set it, or write "
 	     "${SLUICE_T_NONE:-default}\n"},
 	    {"{\"named\": {}, \"notes\": [{\"x\": \"${SLUICE_T_NONE}\"}]}",
 	     "f:1: /notes/0/x: the environment variable SLUICE_T_NONE is not set: set it, or write "

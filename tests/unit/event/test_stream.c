@@ -144,6 +144,34 @@ static void test_stream_undeclared_path_param_is_a_string(void **state)
 	config_fini(&stream_table, &stream);
 }
 
+/* A filter leaves out a condition on a parameter that a request may lack, and on no other. */
+static void test_stream_filter_leaves_out_optional_params(void **state)
+{
+	static const struct {
+		const char *param;
+		uint32_t count; /* of tuples that a request without the parameter accepts */
+	} rows[] = {{"{}", 1}, {"{\"required\": true}", 0}, {"{\"default\": \"d\"}", 0}};
+	json_t *nothing = json_pack("{s:{}, s:{}}", "path", "query");
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct route_keys keys = {0};
+		struct stream stream;
+		char text[256];
+
+		snprintf(text, sizeof(text),
+			 STREAM(", \"params\": {\"q\": %s}, \"filter\": {\"key\": "
+				"[\"{query.q}\"]}"),
+			 rows[i].param);
+		stream = read_stream(text);
+		assert_int_equal(pattern_request_keys(stream.filter, nothing, &keys), 0);
+		assert_int_equal(keys.count, rows[i].count);
+		route_keys_free(&keys);
+		config_fini(&stream_table, &stream);
+	}
+	json_decref(nothing);
+}
+
 /* One thing wrong a row, with what would be right. */
 static void test_stream_wrong_settings_are_refused(void **state)
 {
@@ -622,6 +650,7 @@ int main(void)
 	    cmocka_unit_test(test_stream_whole_is_read),
 	    cmocka_unit_test(test_stream_parts_are_what_filter_and_event_look_at),
 	    cmocka_unit_test(test_stream_undeclared_path_param_is_a_string),
+	    cmocka_unit_test(test_stream_filter_leaves_out_optional_params),
 	    cmocka_unit_test(test_stream_wrong_settings_are_refused),
 	    cmocka_unit_test(test_stream_wrong_start_is_refused),
 	    cmocka_unit_test(test_stream_wrong_params_are_refused),

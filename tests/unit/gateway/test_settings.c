@@ -142,6 +142,17 @@ static void test_settings_whole_file_is_read(void **state)
 	settings_free(&settings);
 }
 
+/* Any free port is another one each time. */
+static void test_settings_listeners_on_any_port_are_no_repeat(void **state)
+{
+	struct settings settings =
+	    read_settings("{\"listeners\": [{\"port\": 0}, {\"port\": 0}], \"streams\": {}}");
+
+	(void)state;
+	assert_int_equal(settings.http.listener_count, 2);
+	settings_free(&settings);
+}
+
 struct row {
 	const char *members, *errors;
 };
@@ -395,6 +406,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_settings_smallest_file_has_defaults),
 	    cmocka_unit_test(test_settings_whole_file_is_read),
+	    cmocka_unit_test(test_settings_listeners_on_any_port_are_no_repeat),
 	    cmocka_unit_test(test_settings_wrong_listeners_are_refused),
 	    cmocka_unit_test(test_settings_wrong_http_is_refused),
 	    cmocka_unit_test(test_settings_wrong_issuers_are_refused),

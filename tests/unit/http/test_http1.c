@@ -214,6 +214,21 @@ static void test_http1_pipelined_request_is_left_out(void **state)
 	assert_int_equal(fixture.requests, 1);
 }
 
+/* What comes while the handler is at work does not reset the answer either. */
+static void test_http1_late_answer_survives_more_input(void **state)
+{
+	struct client client = open_either(false);
+
+	(void)state;
+	client_say(&client, "GET /late HTTP/1.1\r\nHost: a\r\n\r\n");
+	assert_true(fixture_wait(&fixture.late_waiting, 1));
+	client_say(&client, "GET /hello HTTP/1.1\r\nHost: a\r\n\r\n");
+	fixture_answer_late(&fixture);
+	assert_non_null(strstr(client_rest(&client), "late\n"));
+	assert_false(client.reset);
+	client_close(&client);
+}
+
 /* A small body is read and thrown away, with Expect too. */
 static void test_http1_body_is_swallowed(void **state)
 {
