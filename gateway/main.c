@@ -2,6 +2,7 @@
  * main: arguments, signals, exit codes.
  */
 #include <getopt.h>
+#include <jansson.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -111,6 +112,8 @@ static int run(const struct arguments *arguments)
 	sigset_t signals;
 	int code = EXIT_FAILURE;
 
+	/* Memory exhaustion ends the process inside jansson, too. */
+	json_set_alloc_funcs(mem_alloc, free);
 	raise_file_limit();
 	block_signals(&signals);
 	if (arguments->dev && dev_start(&dev))

@@ -19,7 +19,6 @@ import os
 import pathlib
 import platform
 import socket
-import statistics
 import subprocess
 import sys
 import time
@@ -44,7 +43,6 @@ IDLE_FIRST = 500
 IDLE_MORE = 5000
 FILTERED = 10000
 FILTERED_EVENTS = 500
-FILTERED_ONE = 4711
 COST_SUBSCRIBERS = (1000, 10000)
 COST_EVENTS = 1000
 SETTLE_S = 0.3
@@ -134,7 +132,7 @@ class Server:
     def __init__(self, bench):
         self.bench = bench
 
-    def begin(self, subscribers, *pace):
+    def begin(self, subscribers, *pace, **options):
         """Before the subscribers come."""
 
     def publisher(self, *pace, **options):
@@ -380,7 +378,6 @@ class Bench:
 
     def filtered(self):
         """Many subscribers with a filter of their own, events for one of them."""
-        source, credit = os.pipe()
         gateway = Gateway(self)
         others = self.client(gateway, FILTERED - 1, path="/users/u%/orders")
         one = self.client(gateway, 1, "--events", FILTERED_EVENTS, "--run-ms", 10000, path="/users/one/orders")
@@ -395,8 +392,6 @@ class Bench:
         one.end()
         others.end()
         publisher.end()
-        os.close(source)
-        os.close(credit)
         return result
 
     def dispatch_cost(self, subscribers):

@@ -3,7 +3,8 @@
  *
  * Environment: SLUICE_KAFKA, brokers that have the topic browser.orders (or make it when asked); SLUICE_BINARY, the gateway
  * (build/release/sluice); SLUICE_BROWSER_FOLDER, where node_modules lies and the screenshots go (build/browser);
- * SLUICE_CHROMIUM (/usr/bin/chromium); SLUICE_SCENARIO, a part of the names of those to run.
+ * SLUICE_TEST_LOGS, where the gateway's log goes (the temporary folder); SLUICE_CHROMIUM (/usr/bin/chromium); SLUICE_SCENARIO,
+ * a part of the names of those to run.
  */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
@@ -92,7 +93,6 @@ scenario('EventSource gets events with their types, data and ids', async ({ brow
 	const resumed = await Subscription.open(page, `/orders?lastEventId=${got[1].lastEventId}`);
 	await resumed.untilNumber(sent.at(-1)[1].n);
 	assert.deepEqual((await resumed.records()).map(({ value }) => value.n), numbers(sent.slice(2)));
-	await page.context().close();
 });
 
 /* Sends one by one, with pauses that let the gateway be in the middle of it when it is killed. */
@@ -138,7 +138,6 @@ scenario('after kill -9, again and again, every event comes exactly once and in 
 	await adas.untilNumber(last[0][1].n);
 	await assertExactlyOnce(all, sent, ['ada', 'grace', 'edsger']);
 	await assertExactlyOnce(adas, sent, ['ada']);
-	await page.context().close();
 });
 
 scenario('204 to a final id ends EventSource for good', async ({ browser, gateway }) => {
@@ -158,7 +157,6 @@ scenario('204 to a final id ends EventSource for good', async ({ browser, gatewa
 	await open.until('is open again', ({ opened }) => opened === 2);
 	assert.equal(recorder.to(url).length, 1);
 	recorder.stop();
-	await page.context().close();
 });
 
 scenario('heartbeats move the id that the browser comes back with', async ({ browser, gateway }) => {
@@ -180,7 +178,6 @@ scenario('heartbeats move the id that the browser comes back with', async ({ bro
 	await subscription.untilNumber(lastNumber);
 	assert.equal((await subscription.records()).length, 1);
 	recorder.stop();
-	await page.context().close();
 });
 
 scenario('a page of an allowed origin reads with its cookie, others read nothing', async ({ browser, gateway, allowed, refused }) => {
@@ -200,7 +197,6 @@ scenario('a page of an allowed origin reads with its cookie, others read nothing
 		const seen = await subscription.until('is refused', ({ state }) => state === CLOSED);
 		assert.deepEqual([seen.opened, seen.events], [0, []]);
 	}
-	await page.context().close();
 });
 
 scenario('twenty streams share one HTTP/2 connection over TLS and survive kill -9', async ({ browser, gateway }) => {
@@ -219,7 +215,6 @@ scenario('twenty streams share one HTTP/2 connection over TLS and survive kill -
 		await subscription.untilNumber(second[i][1].n);
 		assert.deepEqual((await subscription.records()).map(({ value }) => value.n), [first[i][1].n, second[i][1].n]);
 	}
-	await page.context().close();
 });
 
 scenario('SIGTERM tells each browser when to come back, and it does', async ({ browser, gateway }) => {
@@ -249,7 +244,6 @@ scenario('SIGTERM tells each browser when to come back, and it does', async ({ b
 	}
 	assert.ok(retries.size > 1, 'all are told the same time');
 	recorder.stop();
-	await page.context().close();
 });
 
 async function takeScreenshots(page, folder) {
@@ -260,8 +254,7 @@ async function takeScreenshots(page, folder) {
 }
 
 scenario('the page lists the streams, subscribes by a click and says why it is refused', async ({ browser, gateway, folder }) => {
-	const context = await browser.newContext();
-	const page = await context.newPage();
+	const page = await browser.newPage();
 	const errors = [];
 	page.on('pageerror', error => errors.push(error));
 	await page.goto(gateway.url());
@@ -295,23 +288,35 @@ scenario('the page lists the streams, subscribes by a click and says why it is r
 	await state.filter({ hasText: 'open' }).waitFor();
 	assert.ok(!(await page.locator('body').innerText()).includes(hs256({ sub: 'ada' })));
 	assert.deepEqual(errors, []);
-	await context.close();
 });
+
+/* Whatever the scenario left behind: open pages, a gateway that is down. */
+async function tidy() {
+	for (const context of browser.contexts()) await context.close();
+	if (!gateway.runs()) await gateway.start();
+}
 
 const folder = process.env.SLUICE_BROWSER_FOLDER ?? 'build/browser';
 const temporary = mkdtempSync(path.join(tmpdir(), 'sluice-browser-'));
+const logFile = path.join(process.env.SLUICE_TEST_LOGS ?? tmpdir(), `browser-gateway-${process.pid}.log`);
 const brokers = process.env.SLUICE_KAFKA;
 assert.ok(brokers, 'SLUICE_KAFKA names no brokers');
 const allowed = await startOrigin(), refused = await startOrigin();
-const gateway = new Gateway(process.env.SLUICE_BINARY ?? 'build/release/sluice', brokers, temporary,
-	configure(brokers, makeCertificate(temporary), allowed.url));
+const gateway = new Gateway({
+	binary: process.env.SLUICE_BINARY ?? 'build/release/sluice',
+	brokers,
+	logFile,
+	configFile: path.join(temporary, 'sluice.json'),
+	config: configure(brokers, makeCertificate(temporary), allowed.url),
+});
 await gateway.produce(TOPIC, [order('nobody')]);
 await gateway.start();
 await gateway.ready();
 const browser = await launchChromium(folder);
-const failed = await runScenarios({ browser, gateway, allowed, refused, folder });
+const failed = await runScenarios({ browser, gateway, allowed, refused, folder }, tidy);
 await browser.close();
 await gateway.stop();
-if (failed) console.log(`# the gateway's log: ${temporary}/gateway.log`);
-else rmSync(temporary, { recursive: true });
+rmSync(temporary, { recursive: true });
+if (failed) console.log(`# the gateway's log: ${logFile}`);
+else rmSync(logFile);
 process.exit(failed ? 1 : 0);

@@ -2,7 +2,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createWriteStream, writeFileSync } from 'node:fs';
-import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { until } from './tap.mjs';
 
@@ -13,15 +12,18 @@ function spawnTied(binary, args, options) {
 
 export class Gateway {
 	/* `config` is written anew before every start; ports that are 0 in it are filled in by the first one. */
-	constructor(binary, brokers, folder, config) {
-		Object.assign(this, { binary, brokers, folder, config });
-		this.log = createWriteStream(path.join(folder, 'gateway.log'));
+	constructor({ binary, brokers, config, configFile, logFile }) {
+		Object.assign(this, { binary, brokers, config, configFile, logFile });
+		this.log = createWriteStream(logFile);
+	}
+
+	runs() {
+		return this.process?.exitCode === null && this.process.signalCode === null;
 	}
 
 	async start() {
-		const file = path.join(this.folder, 'sluice.json');
-		writeFileSync(file, JSON.stringify(this.config, null, '\t'));
-		this.process = spawnTied(this.binary, ['--config', file], { stdio: ['ignore', 'ignore', 'pipe'] });
+		writeFileSync(this.configFile, JSON.stringify(this.config, null, '\t'));
+		this.process = spawnTied(this.binary, ['--config', this.configFile], { stdio: ['ignore', 'ignore', 'pipe'] });
 		this.ended = once(this.process, 'exit');
 		const lines = createInterface({ input: this.process.stderr });
 		const listeners = this.config.listeners;
@@ -32,7 +34,7 @@ export class Gateway {
 			listeners[listening++].port = JSON.parse(line).port;
 		});
 		await until('the gateway listens', () => {
-			if (this.process.exitCode !== null) throw new Error(`the gateway ended; see ${this.log.path}`);
+			if (!this.runs()) throw new Error(`the gateway ended; see ${this.logFile}`);
 			return listening === listeners.length;
 		});
 	}

@@ -1,7 +1,7 @@
 /* tap: runs scenarios one after another and prints the Test Anything Protocol; the exit code says whether all held. */
 import { setTimeout as sleep } from 'node:timers/promises';
 
-const PATIENCE_MS = Number(process.env.J_P ?? 60000), STEP_MS = 25;
+const PATIENCE_MS = 60000, STEP_MS = 25;
 const scenarios = [];
 
 export function scenario(name, run) {
@@ -23,13 +23,14 @@ function diagnose(error) {
 	for (const line of String(error.stack ?? error).split('\n')) console.log(`# ${line}`);
 }
 
-/* SLUICE_SCENARIO picks those whose name holds it. Returns how many failed. */
-export async function runScenarios(context) {
+/* SLUICE_SCENARIO picks those whose name holds it. `tidy` runs after each, however it went. Returns how many failed. */
+export async function runScenarios(context, tidy) {
 	const wanted = scenarios.filter(({ name }) => name.includes(process.env.SLUICE_SCENARIO ?? ''));
 	let number = 0, failed = 0;
 	console.log(`1..${wanted.length}`);
 	for (const { name, run } of wanted) {
 		const error = await run(context).then(() => null, thrown => thrown);
+		await tidy();
 		console.log(`${error ? 'not ok' : 'ok'} ${++number} - ${name}`);
 		if (!error) continue;
 		failed++;

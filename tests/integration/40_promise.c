@@ -338,11 +338,22 @@ static bool all_connected(void *context)
 	return true;
 }
 
+static bool report(const struct subscriber *subscriber)
+{
+	struct sse_client_facts facts = sse_client_facts(subscriber->client);
+	if (ledger_report(&subscriber->ledger))
+		return true;
+	fprintf(stderr, "  state %d, status %ld, %llu streams, %llu ends, id %.*s\n", facts.state,
+		facts.status, (unsigned long long)facts.opens, (unsigned long long)facts.ends,
+		(int)facts.last_event_id.len, facts.last_event_id.base);
+	return false;
+}
+
 static void check_ledgers(const struct run *run)
 {
 	bool good = true;
 	for (size_t i = 0; i < run->count; i++)
-		good &= ledger_report(&run->subscribers[i].ledger);
+		good &= report(&run->subscribers[i]);
 	assert_true(good);
 }
 
