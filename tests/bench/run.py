@@ -214,6 +214,7 @@ http {{
     fastcgi_temp_path {folder}/fastcgi;
     uwsgi_temp_path {folder}/uwsgi;
     scgi_temp_path {folder}/scgi;
+    nchan_message_temp_path {folder}/messages;
     nchan_shared_memory_size 256M;
     server {{
         listen 127.0.0.1:{port} backlog=4096;
@@ -257,9 +258,9 @@ class Bench:
             kafka["fetch.wait.max.ms"] = 1
         configuration = {
             "listeners": [{"address": "127.0.0.1", "port": self.gateway_port}],
-            "http": {"loops": 1, "drain": "0"},
+            "http": {"loops": 1, "drain": "0s"},
             "kafka": kafka,
-            "ingest": {"warm": "0"},
+            "ingest": {"warm": "0s"},
             "log": {"level": "warn"},
             "streams": {
                 "bench": {"path": "/bench", "topics": ["bench"], "access": "public"},

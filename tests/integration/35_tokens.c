@@ -230,7 +230,7 @@ static long ask_bearer(const char *path, const char *token)
 	return ask(path, token, PLACE_FIELD, false);
 }
 
-static const struct key {
+static struct key {
 	const char *name;
 	const struct signer *signer;
 	const char *algorithm, *kid, *issuer;
@@ -274,18 +274,18 @@ static void test_tokens_of_the_wrong_issuer_or_audience_are_refused(void **state
 		const struct signer *signer;
 		const char *algorithm, *kid, *claims;
 	} rows[] = {
-	    {"the URL's key for the file's issuer", &url_ec, "ES256", "url-ec",
+	    {"the URL's key for the file's issuer", &url_ec, "ES256", "url-ec-2",
 	     "{\"iss\":\"file\",\"aud\":\"sluice\",\"sub\":\"ada\"}"},
 	    {"the secret for the file's issuer", &secret, "HS256", NULL,
 	     "{\"iss\":\"file\",\"aud\":\"sluice\",\"sub\":\"ada\"}"},
 	    {"the file's key for the secret's issuer", &file_rsa, "RS256", "file-rsa",
 	     "{\"iss\":\"secret\",\"aud\":\"sluice\",\"sub\":\"ada\"}"},
-	    {"nobody's issuer", &file_ec, "ES256", "file-ec",
+	    {"nobody's issuer", &file_ec, "ES256", "file-ec-2",
 	     "{\"iss\":\"nobody\",\"aud\":\"sluice\",\"sub\":\"ada\"}"},
-	    {"no issuer", &file_ec, "ES256", "file-ec", "{\"aud\":\"sluice\",\"sub\":\"ada\"}"},
-	    {"another audience", &file_ec, "ES256", "file-ec",
+	    {"no issuer", &file_ec, "ES256", "file-ec-2", "{\"aud\":\"sluice\",\"sub\":\"ada\"}"},
+	    {"another audience", &file_ec, "ES256", "file-ec-2",
 	     "{\"iss\":\"file\",\"aud\":[\"sluice2\",\"other\"],\"sub\":\"ada\"}"},
-	    {"no audience", &file_ec, "ES256", "file-ec", "{\"iss\":\"file\",\"sub\":\"ada\"}"},
+	    {"no audience", &file_ec, "ES256", "file-ec-2", "{\"iss\":\"file\",\"sub\":\"ada\"}"},
 	    {"an algorithm that is not listed", &file_rsa, "PS256", "file-rsa",
 	     "{\"iss\":\"file\",\"aud\":\"sluice\",\"sub\":\"ada\"}"},
 	    {"the other key's id", &file_ec, "ES256", "file-rsa",
@@ -359,8 +359,15 @@ static void open_with_token(struct watch *watch, const char *path, const char *t
 
 	buffer_append_format(&field, "Authorization: Bearer %s", token);
 	const char *const fields[] = {buffer_text(&field)};
+	/* libcurl 7.88.1 fails where it reuses a connection of prior knowledge (curl/curl#10634).
+	 */
 	const struct sse_client_options options = {
-	    .http = http, .headers = fields, .header_count = 1, .retry_ms = 10};
+	    .http = http,
+	    .headers = fields,
+	    .header_count = 1,
+	    .own_connection = true,
+	    .retry_ms = 10,
+	};
 
 	assert_true(watch_open_connected(watch, loop, gateway.url, path, &options));
 	buffer_free(&field);
@@ -409,8 +416,9 @@ static void test_tokens_keys_of_a_url_are_rotated(void **state)
 	assert_int_equal(ask_bearer("/users/ada", before), 200);
 	signer_free(&url_ec);
 	url_ec = signer_new_ec("P-256", 32);
-	publish_url_keys("url-ec-2");
-	after = issue(&url_ec, "ES256", "url-ec-2", "url", ",\"sub\":\"ada\"");
+	keys[4].kid = "url-ec-2";
+	publish_url_keys(keys[4].kid);
+	after = issue_by(&keys[4], ",\"sub\":\"ada\"");
 	assert_int_equal(ask_bearer("/users/ada", after), 200);
 	assert_int_equal(ask_bearer("/users/ada", before), 401);
 
@@ -428,7 +436,7 @@ static void test_tokens_keys_of_a_url_are_rotated(void **state)
 }
 
 /* A file that was changed is read again when a token asks for a key that it lacked. */
-static void test_tokens_file_is_rotated(void **state)
+static void test_tokens_keys_of_a_file_are_rotated(void **state)
 {
 	const char *before = issue_by(&keys[1], ",\"sub\":\"ada\""), *after;
 
@@ -436,8 +444,9 @@ static void test_tokens_file_is_rotated(void **state)
 	assert_int_equal(ask_bearer("/users/ada", before), 200);
 	signer_free(&file_ec);
 	file_ec = signer_new_ec("P-256", 32);
-	publish_file_keys("file-ec-2");
-	after = issue(&file_ec, "ES256", "file-ec-2", "file", ",\"sub\":\"ada\"");
+	keys[1].kid = "file-ec-2";
+	publish_file_keys(keys[1].kid);
+	after = issue_by(&keys[1], ",\"sub\":\"ada\"");
 	assert_int_equal(ask_bearer("/users/ada", after), 200);
 	assert_int_equal(ask_bearer("/users/ada", before), 401);
 }
@@ -465,15 +474,14 @@ static void test_tokens_expiry_ends_open_streams(void **state)
 		assert_true(watch_until(&watches[i], 3));
 		assert_string_equal(watches[i].events[1].data, "{\"last\":true}");
 		assert_string_equal(watches[i].events[2].type, "timeout");
-		assert_string_equal(watches[i].events[2].data,
-				    "{\"reason\":\"the token has expired\"}");
+		assert_string_equal(watches[i].events[2].data, "{\"reason\":\"token_expired\"}");
 		/* It is no event of the topic: the client resumes after the last one that was. */
 		assert_string_equal(watches[i].events[2].id, watches[i].events[1].id);
 		assert_true(watch_until_closed(&watches[i]));
 		facts = sse_client_facts(watches[i].client);
 		assert_int_equal(facts.status, 401);
 		assert_int_equal(facts.opens, 1);
-		assert_non_null(strstr(facts.head.base, "the token has expired"));
+		assert_non_null(memmem(facts.body.base, facts.body.len, "has expired", 11));
 		watch_close(&watches[i]);
 	}
 	assert_true(gateway_process_metric(&gateway, "sluice_closes_total{reason=\"expired\"}") ==
@@ -512,13 +520,15 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    TEST(test_tokens_of_each_key_at_each_place_are_accepted),
+	    /* Before any token asks for keys in vain: the next may ask 10 s later. */
+	    TEST(test_tokens_keys_of_a_url_are_rotated),
+	    TEST(test_tokens_keys_of_a_file_are_rotated),
 	    TEST(test_tokens_of_the_wrong_issuer_or_audience_are_refused),
 	    TEST(test_tokens_that_were_changed_are_refused),
 	    TEST(test_tokens_claims_are_matched_with_the_access_pattern),
 	    TEST(test_tokens_claims_select_events),
 	    TEST(test_tokens_that_do_not_count_leave_public_streams_open),
-	    TEST(test_tokens_keys_of_a_url_are_rotated),
-	    TEST(test_tokens_file_is_rotated),
+
 	    TEST(test_tokens_expiry_ends_open_streams),
 	    TEST(test_tokens_are_never_logged),
 	};

@@ -1,5 +1,6 @@
 /*
- * The promise: every matching event exactly once and in partition order, whatever is cut, killed or moved.
+ * The promise: every matching event exactly once and in partition order, whatever is cut, killed or
+ * moved.
  *
  * What happens when is drawn from a seed that is printed; SLUICE_TEST_SEED sets it.
  */
@@ -23,7 +24,8 @@
 enum {
 	PARTITIONS = 24,
 	EVENTS = 50000,
-	STEPS = 100, /* the events come in so many portions, with something done to somebody between them */
+	STEPS = 100, /* the events come in so many portions, with something done to somebody between
+			them */
 	CUTS_A_STEP = 2,
 	KILLS = 6,
 	REPLICAS = 2,
@@ -142,11 +144,14 @@ static void configure(struct run *run, struct gateway_process *replica)
 	    "   \"max_event\": \"16KiB\", \"heartbeat\": \"100ms\", \"window\": \"%s\"},"
 	    "  \"history\": {\"path\": \"/history\", \"topics\": [\"%s\"], \"access\": \"public\","
 	    "   \"max_event\": \"16KiB\", \"start\": \"earliest\", \"window\": \"%s\"},"
-	    "  \"user\": {\"path\": \"/users/{user}\", \"topics\": [\"%s\"], \"access\": \"public\","
-	    "   \"filter\": {\"key\": [\"{path.user}\"]}, \"max_event\": \"16KiB\", \"heartbeat\": \"100ms\", \"window\": \"%s\"},"
+	    "  \"user\": {\"path\": \"/users/{user}\", \"topics\": [\"%s\"], \"access\": "
+	    "\"public\","
+	    "   \"filter\": {\"key\": [\"{path.user}\"]}, \"max_event\": \"16KiB\", \"heartbeat\": "
+	    "\"100ms\", \"window\": \"%s\"},"
 	    "  \"level\": {\"path\": \"/levels\", \"topics\": [\"%s\"], \"access\": \"public\","
 	    "   \"params\": {\"level\": {\"in\": \"query\"}},"
-	    "   \"filter\": {\"value\": {\"level\": [\"{query.level}\"], \"region\": [\"eu\", \"us\"]}},"
+	    "   \"filter\": {\"value\": {\"level\": [\"{query.level}\"], \"region\": [\"eu\", "
+	    "\"us\"]}},"
 	    "   \"max_event\": \"16KiB\", \"heartbeat\": \"100ms\", \"window\": \"%s\"},"
 	    "  \"topic\": {\"path\": \"/topics/{topic}\", \"topics\": [\"{path.topic}\"],"
 	    "   \"allow_topics\": [\"ticks.*\"], \"access\": \"public\", \"heartbeat\": \"100ms\","
@@ -194,8 +199,8 @@ static void url_of(const struct run *run, const struct subscriber *subscriber, u
 	snprintf(url, size, "%s%s", run->replicas[replica].url, subscriber->path);
 }
 
-static struct subscriber *add(struct run *run, bool (*wants)(const struct subscriber *,
-							     const struct event *),
+static struct subscriber *add(struct run *run,
+			      bool (*wants)(const struct subscriber *, const struct event *),
 			      uint32_t choice, const char *path)
 {
 	static const enum sse_client_http https[] = {SSE_CLIENT_HTTP1,
@@ -207,16 +212,15 @@ static struct subscriber *add(struct run *run, bool (*wants)(const struct subscr
 	snprintf(subscriber->path, sizeof(subscriber->path), "%s", path);
 	ledger_init(&subscriber->ledger, path, EVENTS);
 	url_of(run, subscriber, draw(run, REPLICAS), url, sizeof(url));
-	subscriber->client =
-	    sse_client_open(run->loop, &(struct sse_client_options){
-					   .url = url,
-					   .http = https[run->count % 2],
-					   .own_connection = run->count % 8 == 1,
-					   .eager = true,
-					   .retry_ms = 1 + draw(run, 40),
-					   .on_event = on_event,
-					   .context = subscriber,
-				       });
+	subscriber->client = sse_client_open(run->loop, &(struct sse_client_options){
+							    .url = url,
+							    .http = https[run->count % 2],
+							    .own_connection = run->count % 8 == 1,
+							    .eager = true,
+							    .retry_ms = 1 + draw(run, 40),
+							    .on_event = on_event,
+							    .context = subscriber,
+							});
 	run->count++;
 	return subscriber;
 }
@@ -267,9 +271,7 @@ static void send_one(struct run *run, uint32_t number)
 	snprintf(key, sizeof(key), "user-%u", event.user);
 	snprintf(value, sizeof(value),
 		 "{\"n\":%u,\"level\":\"%s\",\"region\":\"%s\",\"text\":\"\\u2028 \\\" %.*s\"}",
-		 number,
-		 levels[event.level], regions[event.region],
-		 (int)event.padding, padding);
+		 number, levels[event.level], regions[event.region], (int)event.padding, padding);
 	kafka_producer_send(run->producer, &(struct kafka_message){
 					       .topic = event.tick ? run->ticks : run->topic,
 					       .partition = (int32_t)event.partition,
@@ -302,8 +304,8 @@ static void cut_somebody(struct run *run)
 static void kill_somebody(struct run *run)
 {
 	uint32_t replica = draw(run, REPLICAS);
-	run->replays_from_kafka += gateway_process_metric(
-	    &run->replicas[replica], "sluice_replays_total{source=\"kafka\"}");
+	run->replays_from_kafka += gateway_process_metric(&run->replicas[replica],
+							  "sluice_replays_total{source=\"kafka\"}");
 	gateway_process_kill(&run->replicas[replica]);
 	run->up[replica] = false;
 }
@@ -456,7 +458,8 @@ static void test_promise_with_large_windows_holds(void **state)
 	    false);
 }
 
-/* With windows of a second or so and none at the start, nearly everybody who was away is served from Kafka. */
+/* With windows of a second or so and none at the start, nearly everybody who was away is served
+ * from Kafka. */
 static void test_promise_with_tiny_windows_holds(void **state)
 {
 	(void)state;

@@ -27,6 +27,7 @@ struct sse_client {
 	enum sse_client_http http;
 	bool own_connection;
 	bool eager;
+	bool fresh; /* its last connection failed: libcurl 7.88 keeps offering an HTTP/2 one that is dead */
 	bool cut; /* nothing more of this connection counts */
 	bool cut_after_this;
 	bool paused;
@@ -182,6 +183,7 @@ static void set_options(struct sse_client *client)
 	curl_easy_setopt(transfer, CURLOPT_PROXY, "");
 	if (client->ca_file.len)
 		curl_easy_setopt(transfer, CURLOPT_CAINFO, buffer_text(&client->ca_file));
+	curl_easy_setopt(transfer, CURLOPT_FRESH_CONNECT, (long)client->fresh);
 	if (client->own_connection || client->http == SSE_CLIENT_HTTP1) {
 		curl_easy_setopt(transfer, CURLOPT_FRESH_CONNECT, 1L);
 		curl_easy_setopt(transfer, CURLOPT_FORBID_REUSE, 1L);
@@ -228,6 +230,7 @@ static void connection_ended(struct sse_client *client)
 	bool stays_closed = client->facts.status && client->facts.state != SSE_CLIENT_OPEN;
 	disconnect(client);
 	client->facts.state = stays_closed ? SSE_CLIENT_CLOSED : SSE_CLIENT_CONNECTING;
+	client->fresh = !client->facts.status;
 	if (!stays_closed)
 		client->connect_ms = clock_monotonic_ms() + client->facts.retry_ms;
 }

@@ -71,16 +71,11 @@ struct wait {
 	const char *id;
 };
 
-static bool until(struct watch *watch, const struct wait *wait, bool (*done)(void *context),
-		  const char *what)
+static bool has_ended(void *context)
 {
-	struct wait copy = *wait;
+	const struct wait *wait = context;
 
-	copy.watch = watch;
-	if (sse_client_loop_until(watch->loop, done, &copy, PATIENCE_MS))
-		return true;
-	report(watch, what);
-	return false;
+	return sse_client_facts(wait->watch->client).state == SSE_CLIENT_CLOSED;
 }
 
 static bool has_count(void *context)
@@ -90,9 +85,19 @@ static bool has_count(void *context)
 	return wait->watch->count >= wait->count;
 }
 
+static bool has_count_or_ended(void *context)
+{
+	return has_count(context) || has_ended(context);
+}
+
 bool watch_until(struct watch *watch, size_t count)
 {
-	return until(watch, &(struct wait){.count = count}, has_count, "the event");
+	struct wait wait = {watch, count, NULL};
+
+	sse_client_loop_until(watch->loop, has_count_or_ended, &wait, PATIENCE_MS);
+	if (!has_count(&wait))
+		report(watch, "the event");
+	return has_count(&wait);
 }
 
 static bool has_other_id(void *context)
@@ -105,19 +110,22 @@ static bool has_other_id(void *context)
 
 bool watch_until_id_changes(struct watch *watch, const char *id)
 {
-	return until(watch, &(struct wait){.id = id}, has_other_id, "another id");
-}
+	struct wait wait = {watch, 0, id};
+	bool changed = sse_client_loop_until(watch->loop, has_other_id, &wait, PATIENCE_MS);
 
-static bool is_closed(void *context)
-{
-	const struct wait *wait = context;
-
-	return sse_client_facts(wait->watch->client).state == SSE_CLIENT_CLOSED;
+	if (!changed)
+		report(watch, "another id");
+	return changed;
 }
 
 bool watch_until_closed(struct watch *watch)
 {
-	return until(watch, &(struct wait){0}, is_closed, "the end");
+	struct wait wait = {watch, 0, NULL};
+	bool closed = sse_client_loop_until(watch->loop, has_ended, &wait, PATIENCE_MS);
+
+	if (!closed)
+		report(watch, "the end");
+	return closed;
 }
 
 bool watch_open_connected(struct watch *watch, struct sse_client_loop *loop, const char *base,
