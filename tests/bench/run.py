@@ -214,7 +214,6 @@ http {{
     fastcgi_temp_path {folder}/fastcgi;
     uwsgi_temp_path {folder}/uwsgi;
     scgi_temp_path {folder}/scgi;
-    nchan_message_temp_path {folder}/messages;
     nchan_shared_memory_size 256M;
     server {{
         listen 127.0.0.1:{port} backlog=4096;

@@ -425,7 +425,7 @@ static void test_tokens_keys_of_a_url_are_rotated(void **state)
 	/* Tokens of keys that nobody has do not make the gateway fetch again and again. */
 	fetches = atomic_load(&key_server->requests);
 	for (int i = 0; i < 20; i++) {
-		char kid[16];
+		char kid[32];
 
 		snprintf(kid, sizeof(kid), "stranger-%d", i);
 		unknown = issue(&stranger, "ES256", kid, "url", ",\"sub\":\"ada\"");

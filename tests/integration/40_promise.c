@@ -105,6 +105,35 @@ static bool wants_ticks(const struct subscriber *subscriber, const struct event 
 	return event->tick;
 }
 
+/* clang-format off */
+#define JSON(...) #__VA_ARGS__
+static const char config[] = JSON(
+{
+	"listeners": [{ "address": "127.0.0.1", "port": "${PROMISE_PORT}" }],
+	"http": { "loops": 2 },
+	"kafka": { "bootstrap.servers": "${PROMISE_KAFKA}", "fetch.wait.max.ms": 10 },
+	"ingest": { "warm": "${PROMISE_WARM}" },
+	"replay": { "readers": 2, "chunk": "${PROMISE_CHUNK}" },
+	"streams": {
+		"all": { "path": "/all", "topics": ["${PROMISE_TOPIC}"], "access": "public",
+			"heartbeat": "100ms", "window": "${PROMISE_WINDOW}", "max_event": "16KiB" },
+		"history": { "path": "/history", "topics": ["${PROMISE_TOPIC}"], "access": "public",
+			"start": "earliest", "window": "${PROMISE_WINDOW}", "max_event": "16KiB" },
+		"user": { "path": "/users/{user}", "topics": ["${PROMISE_TOPIC}"], "access": "public",
+			"filter": { "key": ["{path.user}"] },
+			"heartbeat": "100ms", "window": "${PROMISE_WINDOW}", "max_event": "16KiB" },
+		"level": { "path": "/levels", "topics": ["${PROMISE_TOPIC}"], "access": "public",
+			"params": { "level": { "in": "query" } },
+			"filter": { "value": { "level": ["{query.level}"], "region": ["eu", "us"] } },
+			"heartbeat": "100ms", "window": "${PROMISE_WINDOW}", "max_event": "16KiB" },
+		"topic": { "path": "/topics/{topic}", "topics": ["{path.topic}"], "allow_topics": ["ticks.*"],
+			"access": "public",
+			"heartbeat": "100ms", "window": "${PROMISE_WINDOW}", "max_event": "16KiB" }
+	}
+}
+);
+/* clang-format on */
+
 struct settings {
 	const char *name, *warm, *window, *chunk;
 };
@@ -113,6 +142,7 @@ struct run {
 	const struct settings *settings;
 	uint64_t random;
 	struct gateway_process replicas[REPLICAS];
+	char ports[REPLICAS][8];
 	bool up[REPLICAS];
 	struct kafka_producer *producer;
 	char topic[32], ticks[32];
@@ -132,38 +162,21 @@ static uint32_t draw(struct run *run, uint32_t below)
 	return (uint32_t)(run->random % below);
 }
 
-static void configure(struct run *run, struct gateway_process *replica)
+/* The gateway takes them from the environment. */
+static void set_environment(const struct run *run)
 {
-	static const char format[] =
-	    "{\"listeners\": [{\"address\": \"127.0.0.1\", \"port\": %u}],"
-	    " \"http\": {\"loops\": 2},"
-	    " \"kafka\": {\"bootstrap.servers\": \"%s\", \"fetch.wait.max.ms\": 10},"
-	    " \"ingest\": {\"warm\": \"%s\"}, \"replay\": {\"readers\": 2, \"chunk\": \"%s\"},"
-	    " \"streams\": {"
-	    "  \"all\": {\"path\": \"/all\", \"topics\": [\"%s\"], \"access\": \"public\","
-	    "   \"max_event\": \"16KiB\", \"heartbeat\": \"100ms\", \"window\": \"%s\"},"
-	    "  \"history\": {\"path\": \"/history\", \"topics\": [\"%s\"], \"access\": \"public\","
-	    "   \"max_event\": \"16KiB\", \"start\": \"earliest\", \"window\": \"%s\"},"
-	    "  \"user\": {\"path\": \"/users/{user}\", \"topics\": [\"%s\"], \"access\": "
-	    "\"public\","
-	    "   \"filter\": {\"key\": [\"{path.user}\"]}, \"max_event\": \"16KiB\", \"heartbeat\": "
-	    "\"100ms\", \"window\": \"%s\"},"
-	    "  \"level\": {\"path\": \"/levels\", \"topics\": [\"%s\"], \"access\": \"public\","
-	    "   \"params\": {\"level\": {\"in\": \"query\"}},"
-	    "   \"filter\": {\"value\": {\"level\": [\"{query.level}\"], \"region\": [\"eu\", "
-	    "\"us\"]}},"
-	    "   \"max_event\": \"16KiB\", \"heartbeat\": \"100ms\", \"window\": \"%s\"},"
-	    "  \"topic\": {\"path\": \"/topics/{topic}\", \"topics\": [\"{path.topic}\"],"
-	    "   \"allow_topics\": [\"ticks.*\"], \"access\": \"public\", \"heartbeat\": \"100ms\","
-	    "   \"max_event\": \"16KiB\", \"window\": \"%s\"}}}";
-	const struct settings *settings = run->settings;
-	struct buffer text = {0};
-	buffer_append_format(&text, format, child_free_port(), broker.bootstrap, settings->warm,
-			     settings->chunk, run->topic, settings->window, run->topic,
-			     settings->window, run->topic, settings->window, run->topic,
-			     settings->window, settings->window);
-	gateway_process_configure(replica, buffer_text(&text));
-	buffer_free(&text);
+	setenv("PROMISE_KAFKA", broker.bootstrap, 1);
+	setenv("PROMISE_TOPIC", run->topic, 1);
+	setenv("PROMISE_WARM", run->settings->warm, 1);
+	setenv("PROMISE_WINDOW", run->settings->window, 1);
+	setenv("PROMISE_CHUNK", run->settings->chunk, 1);
+}
+
+static void start_replica(struct run *run, size_t number)
+{
+	setenv("PROMISE_PORT", run->ports[number], 1);
+	gateway_process_start(&run->replicas[number]);
+	run->up[number] = true;
 }
 
 static void take(struct subscriber *subscriber, const struct sse_event *event)
@@ -312,11 +325,9 @@ static void kill_somebody(struct run *run)
 
 static void start_killed(struct run *run)
 {
-	for (int i = 0; i < REPLICAS; i++) {
+	for (size_t i = 0; i < REPLICAS; i++)
 		if (!run->up[i])
-			gateway_process_start(&run->replicas[i]);
-		run->up[i] = true;
-	}
+			start_replica(run, i);
 }
 
 static bool all_complete(void *context)
@@ -417,11 +428,12 @@ static void start_run(struct run *run, const struct settings *settings)
 	kafka_broker_create_topic(&broker, run->ticks, PARTITIONS);
 	run->producer = kafka_producer_new(broker.bootstrap, NULL);
 	run->loop = sse_client_loop_new();
-	for (int i = 0; i < REPLICAS; i++) {
+	set_environment(run);
+	for (size_t i = 0; i < REPLICAS; i++) {
 		gateway_process_init(&run->replicas[i]);
-		configure(run, &run->replicas[i]);
-		gateway_process_start(&run->replicas[i]);
-		run->up[i] = true;
+		gateway_process_configure(&run->replicas[i], config);
+		snprintf(run->ports[i], sizeof(run->ports[i]), "%u", child_free_port());
+		start_replica(run, i);
 	}
 }
 

@@ -28,11 +28,20 @@ static int start_impatient(void **state)
 	return 0;
 }
 
+/* Each by itself: the connections' own limit, or the fanout's. */
 static int start_strict(void **state)
 {
 	(void)state;
 	fixture_init(&fixture);
 	fixture.settings.slow_client_timeout_ms = 500;
+	fixture_start(&fixture);
+	return 0;
+}
+
+static int start_strict_fanout(void **state)
+{
+	(void)state;
+	fixture_init(&fixture);
 	fixture.fanout_settings.slow_client_timeout_ms = 500;
 	fixture_start(&fixture);
 	return 0;
@@ -388,6 +397,34 @@ static void test_http1_stream_survives_blocking(void **state)
 	}
 }
 
+/*
+ * Bursts of all sizes, read in portions of all sizes: whenever there is room, and whenever there is none, and whenever there is nothing to
+ * write when there is room again.
+ */
+static void test_http1_stream_random_reader_gets_all(void **state)
+{
+	unsigned seed = 3;
+
+	(void)state;
+	for (int tls = 0; tls < 2; tls++) {
+		struct client client = open_either(tls);
+		int first = (int)fixture.produced;
+
+		setsockopt(client.fd, SOL_SOCKET, SO_RCVBUF, &(int){16384}, sizeof(int));
+		client_say(&client, "GET /stream HTTP/1.1\r\nHost: a\r\n\r\n");
+		assert_true(client_expect(&client, "event: connected\n"));
+		for (int i = 0; i < 300; i++) {
+			fixture_produce(&fixture, rand_r(&seed) % 60, 500);
+			for (int j = rand_r(&seed) % 4; j > 0; j--)
+				if (client_has_input_within(&client, 0))
+					client_read(&client);
+		}
+		fixture_produce(&fixture, 1, 500);
+		expect_events(&client, first, (int)fixture.produced - 1, 500);
+		client_close(&client);
+	}
+}
+
 /* The end of a stream is an orderly end of file, over TLS with a close_notify. */
 static void test_http1_stream_end_is_orderly(void **state)
 {
@@ -595,6 +632,7 @@ int main(void)
 	    TEST(test_http1_answers_without_content),
 	    TEST(test_http1_bytes_one_by_one_are_answered),
 	    TEST(test_http1_pipelined_request_is_left_out),
+	    TEST(test_http1_late_answer_survives_more_input),
 	    TEST(test_http1_body_is_swallowed),
 	    TEST(test_http1_upgrade_to_h2c_is_ignored),
 	    cmocka_unit_test_setup_teardown(test_http1_slow_head_times_out, start_impatient, stop),
@@ -603,11 +641,12 @@ int main(void)
 	    TEST(test_http1_waiting_handler_is_told_of_the_stop),
 	    TEST(test_http1_stream_delivers),
 	    TEST(test_http1_stream_survives_blocking),
+	    TEST(test_http1_stream_random_reader_gets_all),
 	    TEST(test_http1_stream_end_is_orderly),
 	    TEST(test_http1_stream_client_goes_is_noticed),
 	    TEST(test_http1_stream_input_is_bounded),
 	    cmocka_unit_test_setup_teardown(test_http1_stream_that_never_reads_is_closed,
-					    start_strict, stop),
+						start_strict_fanout, stop),
 	    cmocka_unit_test_setup_teardown(test_http1_reply_that_is_never_read_is_closed,
 					    start_strict, stop),
 	    TEST(test_http1_clients_that_close_anywhere_leave_nothing),

@@ -6,6 +6,8 @@
 #include <cmocka.h>
 #include <curl/curl.h>
 
+#include "http/http2_priv.h"
+#include "http/loop_priv.h"
 #include "unit/http/fixture.h"
 #include "unit/http/http2_client.h"
 
@@ -58,22 +60,46 @@ static void assert_has(struct buffer *text, const char *part)
 		fail_msg("\"%s\" is not in: %s", part, buffer_text(text));
 }
 
-/* Appends stream `id`'s data until it holds `text`, giving windows back. */
+/* Appends the last frame's data where it is stream `id`'s, and gives the windows back. */
+static void take_data(struct http2_client *http2, uint32_t id, struct buffer *body)
+{
+	if (http2->type != NGHTTP2_DATA || http2->payload.len == 0)
+		return;
+	http2_send_u32(http2, NGHTTP2_WINDOW_UPDATE, 0, (uint32_t)http2->payload.len);
+	if (http2->id != id)
+		return;
+	buffer_append_slice(body, buffer_slice(&http2->payload));
+	http2_send_u32(http2, NGHTTP2_WINDOW_UPDATE, id, (uint32_t)http2->payload.len);
+}
+
+/* Reads until stream `id`'s data hold `text`. */
 static bool read_until(struct http2_client *http2, uint32_t id, struct buffer *body,
 		       const char *text)
 {
-	while (!body->len || !strstr(buffer_text(body), text)) {
+	size_t len = strlen(text), seen = 0;
+
+	for (;;) {
+		if (body->len && memmem(body->base + seen, body->len - seen, text, len))
+			return true;
+		seen = body->len > len ? body->len - len : 0;
 		if (!http2_next(http2))
 			return false;
-		if (http2->type != NGHTTP2_DATA || http2->payload.len == 0)
-			continue;
-		http2_send_u32(http2, NGHTTP2_WINDOW_UPDATE, 0, (uint32_t)http2->payload.len);
-		if (http2->id != id)
-			continue;
-		buffer_append_slice(body, buffer_slice(&http2->payload));
-		http2_send_u32(http2, NGHTTP2_WINDOW_UPDATE, id, (uint32_t)http2->payload.len);
+		take_data(http2, id, body);
 	}
-	return true;
+}
+
+/* Counts the events; asserts that they follow one another from `first`. */
+static int count_events(struct buffer *body, int first)
+{
+	int count = 0;
+
+	for (const char *at = buffer_text(body); (at = strstr(at, "\ndata: ")); at += 7) {
+		if (at[7] < '0' || at[7] > '9')
+			continue;
+		assert_int_equal(atoi(at + 7), first + count);
+		count++;
+	}
+	return count;
 }
 
 /* A reply, over clear text with prior knowledge and over TLS with ALPN. */
@@ -291,20 +317,6 @@ static void test_http2_streams_deliver(void **state)
 	}
 }
 
-/* Counts the events; asserts that they follow one another. */
-static int count_events(struct buffer *body)
-{
-	int count = 0;
-
-	for (const char *at = buffer_text(body); (at = strstr(at, "\ndata: ")); at += 7) {
-		if (at[7] < '0' || at[7] > '9')
-			continue;
-		assert_int_equal(atoi(at + 7), count);
-		count++;
-	}
-	return count;
-}
-
 /* With a window of 1,000 bytes, and a socket that blocks: nothing is lost, doubled or cut. */
 static void test_http2_stream_survives_small_windows(void **state)
 {
@@ -320,54 +332,71 @@ static void test_http2_stream_survives_small_windows(void **state)
 	fixture_produce(&fixture, EVENTS, 700);
 	snprintf(last, sizeof(last), "\ndata: %dx", EVENTS - 1);
 	assert_true(read_until(&http2, 1, &body, last));
-	assert_int_equal(count_events(&body), EVENTS);
+	assert_int_equal(count_events(&body, 0), EVENTS);
 	buffer_free(&body);
 	http2_close(&http2);
 }
 
-/* With windows that allow everything, what the socket does not take is kept and sent in order. */
+static struct http2_client open_unlimited(bool tls)
+{
+	struct http2_client http2 = open_either(tls);
+
+	http2_send_setting(&http2, NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, 1 << 30);
+	http2_send_u32(&http2, NGHTTP2_WINDOW_UPDATE, 0, 1 << 30);
+	return http2;
+}
+
+static void read_last(struct http2_client *http2, struct buffer *body, int first)
+{
+	char last[24];
+
+	snprintf(last, sizeof(last), "\ndata: %dx", (int)fixture.produced - 1);
+	assert_true(read_until(http2, 1, body, last));
+	assert_int_equal(count_events(body, first), (int)fixture.produced - first);
+}
+
+/* With windows that allow everything, what the socket does not take is kept and sent in order, and is no more than one turn's. */
 static void test_http2_stream_survives_blocking(void **state)
 {
-	enum { EVENTS = 3000 };
+	(void)state;
+	for (int tls = 0; tls < 2; tls++) {
+		struct http2_client http2 = open_unlimited(tls);
+		struct buffer body = {0};
+		int first = (int)fixture.produced;
+
+		http2_get(&http2, 1, "/stream");
+		assert_true(read_until(&http2, 1, &body, "event: connected\n"));
+		fixture_produce(&fixture, 3000, 1000);
+		read_last(&http2, &body, first);
+		buffer_free(&body);
+		http2_close(&http2);
+	}
+	http_server_stop(fixture.server);
+	assert_true(http_server_loop(fixture.server, 0)->scratch.capacity <= 4 * HTTP2_OUTPUT_BYTES);
+}
+
+/* Bursts of all sizes, read in portions of all sizes. */
+static void test_http2_stream_random_reader_gets_all(void **state)
+{
+	unsigned seed = 3;
 
 	(void)state;
 	for (int tls = 0; tls < 2; tls++) {
-		struct http2_client http2 = open_either(tls);
+		struct http2_client http2 = open_unlimited(tls);
 		struct buffer body = {0};
-		int at = tls * EVENTS;
+		int first = (int)fixture.produced;
 
-		http2_send_setting(&http2, NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, 1 << 30);
-		http2_send_u32(&http2, NGHTTP2_WINDOW_UPDATE, 0, 1 << 30);
+		setsockopt(http2.client.fd, SOL_SOCKET, SO_RCVBUF, &(int){16384}, sizeof(int));
 		http2_get(&http2, 1, "/stream");
 		assert_true(read_until(&http2, 1, &body, "event: connected\n"));
-		fixture_produce(&fixture, EVENTS, 1000);
-		while (at < (tls + 1) * EVENTS) {
-			char *event;
-
-			assert_true(http2_next_of(&http2, NGHTTP2_DATA));
-			buffer_append_slice(&body, buffer_slice(&http2.payload));
-			buffer_text(&body);
-			for (event = body.base; (event = strstr(event, "\ndata: ")); event += 7) {
-				char *end = strchr(event + 7, '\n');
-
-				if (!end)
-					break;
-				if (event[7] == '{')
-					continue;
-				assert_int_equal(end - event - 7, 1000);
-				assert_int_equal(atoi(event + 7), at);
-				at++;
-			}
-			if (event) {
-				body.len -= (size_t)(event - body.base);
-				memmove(body.base, event, body.len);
-			} else {
-				size_t keep = body.len < 7 ? body.len : 7;
-
-				memmove(body.base, body.base + body.len - keep, keep);
-				body.len = keep;
-			}
+		for (int i = 0; i < 300; i++) {
+			fixture_produce(&fixture, rand_r(&seed) % 60, 500);
+			for (int j = rand_r(&seed) % 4; j > 0; j--)
+				if (client_has_input_within(&http2.client, 0) && http2_next(&http2))
+					take_data(&http2, 1, &body);
 		}
+		fixture_produce(&fixture, 1, 500);
+		read_last(&http2, &body, first);
 		buffer_free(&body);
 		http2_close(&http2);
 	}
@@ -465,6 +494,24 @@ static void test_http2_drain_finishes_what_runs(void **state)
 	buffer_free(&body);
 	http2_close(&http2);
 	assert_true(fixture_wait_connections(&fixture, 0));
+}
+
+/* A connection whose preface is under way when the drain begins is told so too. */
+static void test_http2_drain_reaches_a_late_preface(void **state)
+{
+	struct http2_client http2 = {.client = client_open(fixture_port(&fixture, FIXTURE_CLEAR))};
+
+	(void)state;
+	nghttp2_hd_inflate_new(&http2.inflater);
+	client_say(&http2.client, "PRI");
+	assert_true(fixture_wait_connections(&fixture, 1));
+	http_server_drain(fixture.server);
+	while (client_socket(fixture_port(&fixture, FIXTURE_CLEAR), 0) != -1)
+		;
+	client_say(&http2.client, " * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+	http2_send_frame(&http2, NGHTTP2_SETTINGS, 0, 0, NULL, 0);
+	assert_true(http2_next_of(&http2, NGHTTP2_GOAWAY));
+	http2_close(&http2);
 }
 
 /* No preface, no request, or none any more: each is closed, the latter two with GOAWAY. */
@@ -625,6 +672,8 @@ int main(void)
 	    TEST(test_http2_streams_deliver),
 	    TEST(test_http2_stream_survives_small_windows),
 	    TEST(test_http2_stream_survives_blocking),
+	    TEST(test_http2_stream_random_reader_gets_all),
+	    TEST(test_http2_drain_reaches_a_late_preface),
 	    TEST(test_http2_stream_end_is_orderly),
 	    TEST(test_http2_client_that_goes_is_noticed),
 	    TEST(test_http2_late_answer_or_none),

@@ -124,42 +124,76 @@ static void test_http2_provoked_resets_are_cut(void **state)
 	}
 }
 
-/* A flood of one frame, sent while reading nothing. It ends with GOAWAY, or at least with the
- * connection. */
-static void flood(uint8_t type, uint8_t flags, uint32_t id, const void *payload, size_t len)
+/*
+ * A flood of one frame beside a waiting request, while all that comes back is read. Answers the code of the GOAWAY that it is cut
+ * off with, -1 where there is only an end.
+ */
+static int64_t flood(uint8_t type, uint8_t flags, uint32_t id, const void *payload, size_t len)
 {
 	struct http2_client http2 = open_clear();
+	int64_t code;
 
 	http2_get(&http2, 1, "/late");
-	for (int i = 0; i < 50000 && !http2.client.ended; i++) {
+	for (int i = 0; i < 20000 && !http2.client.ended; i++) {
 		http2_send_frame(&http2, type, flags, id, payload, len);
-		if (i % 100 == 0 && client_has_input_within(&http2.client, 0))
+		while (i % 100 == 0 && !http2.client.ended &&
+		       client_has_input_within(&http2.client, 0))
 			client_read(&http2.client);
 	}
-	goodbye(&http2);
+	code = goodbye(&http2);
 	http2_close(&http2);
 	assert_true(fixture_wait_connections(&fixture, 0));
+	return code;
 }
 
-/* Frames that ask for nothing. */
+/* Frames that ask for nothing. The request beside them would keep the connection open for ever. */
 static void test_http2_floods_are_cut(void **state)
 {
 	static const uint8_t zeros[16384], priority[5] = {0, 0, 0, 3, 1},
-					   settings[6] = {0, 4, 0, 1, 0, 0};
+			     settings[6] = {0, 4, 0, 1, 0, 0};
+	static const struct {
+		uint8_t type, flags;
+		uint32_t id;
+		const void *payload;
+		size_t len;
+	} rows[] = {
+		{NGHTTP2_PING, 0, 0, zeros, 8},
+		{NGHTTP2_PING, NGHTTP2_FLAG_ACK, 0, zeros, 8},
+		{NGHTTP2_SETTINGS, 0, 0, settings, 6},
+		{NGHTTP2_SETTINGS, 0, 0, NULL, 0},
+		{NGHTTP2_PRIORITY, 0, 1, priority, 5},
+		{NGHTTP2_GOAWAY, 0, 0, zeros, 8},
+		{0xee, 0, 0, zeros, 0},
+	};
 
 	(void)state;
-	flood(NGHTTP2_PING, 0, 0, zeros, 8);
-	flood(NGHTTP2_PING, NGHTTP2_FLAG_ACK, 0, zeros, 8);
-	flood(NGHTTP2_SETTINGS, 0, 0, settings, 6);
-	flood(NGHTTP2_SETTINGS, 0, 0, NULL, 0);
-	flood(NGHTTP2_SETTINGS, NGHTTP2_FLAG_ACK, 0, NULL, 0);
-	flood(NGHTTP2_PRIORITY, 0, 1, priority, 5);
-	flood(NGHTTP2_GOAWAY, 0, 0, zeros, 8);
-	flood(0xee, 0, 0, zeros, 0);
-	flood(NGHTTP2_DATA, 0, 1, NULL, 0);
-	flood(NGHTTP2_DATA, NGHTTP2_FLAG_PADDED, 1, zeros, 1);
-	flood(NGHTTP2_CONTINUATION, 0, 1, zeros, 100);
-	flood(NGHTTP2_WINDOW_UPDATE, 0, 0, "\x7f\xff\xff\xff", 4);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		int64_t code = flood(rows[i].type, rows[i].flags, rows[i].id, rows[i].payload,
+				     rows[i].len);
+
+		if (code != NGHTTP2_ENHANCE_YOUR_CALM && code != -1)
+			fail_msg("row %zu: %d", i, (int)code);
+	}
+	assert_int_equal(flood(NGHTTP2_SETTINGS, NGHTTP2_FLAG_ACK, 0, NULL, 0),
+			 NGHTTP2_PROTOCOL_ERROR);
+	assert_int_equal(flood(NGHTTP2_DATA, 0, 1, NULL, 0), NGHTTP2_STREAM_CLOSED);
+	assert_int_equal(flood(NGHTTP2_CONTINUATION, 0, 1, zeros, 100), NGHTTP2_PROTOCOL_ERROR);
+	assert_int_equal(flood(NGHTTP2_WINDOW_UPDATE, 0, 0, "\x7f\xff\xff\xff", 4),
+			 NGHTTP2_FLOW_CONTROL_ERROR);
+}
+
+/* DATA without bytes on a request whose end does not come. */
+static void test_http2_empty_data_is_cut(void **state)
+{
+	struct http2_client http2 = open_clear();
+
+	(void)state;
+	http2_request(&http2, 1, "POST", "/hello", NGHTTP2_FLAG_END_HEADERS);
+	for (int i = 0; i < 2000; i++)
+		http2_send_frame(&http2, NGHTTP2_DATA, 0, 1, NULL, 0);
+	assert_int_equal(goodbye(&http2), NGHTTP2_ENHANCE_YOUR_CALM);
+	http2_close(&http2);
+	assert_int_equal(fixture.requests, 0);
 }
 
 /* A header block without an end: by many CONTINUATIONs, full, small or empty. */
@@ -223,6 +257,8 @@ static void test_http2_half_header_block_is_cut(void **state)
 	(void)state;
 	http2_get(&http2, 1, "/stream");
 	assert_true(fixture_wait(&fixture.streams, 1));
+	/* An acknowledgement in the middle of the block would be an error of its own. */
+	assert_true(http2_next_of(&http2, NGHTTP2_SETTINGS));
 	http2_request(&http2, 3, "GET", "/hello", NGHTTP2_FLAG_END_STREAM);
 	assert_int_equal(goodbye(&http2), NGHTTP2_PROTOCOL_ERROR);
 	http2_close(&http2);
@@ -319,6 +355,7 @@ int main(void)
 	    TEST(test_http2_rapid_reset_is_cut),
 	    TEST(test_http2_provoked_resets_are_cut),
 	    TEST(test_http2_floods_are_cut),
+	    TEST(test_http2_empty_data_is_cut),
 	    TEST(test_http2_continuation_flood_is_cut),
 	    TEST(test_http2_hpack_bomb_is_refused),
 	    TEST(test_http2_half_header_block_is_cut),
