@@ -85,7 +85,7 @@ static void reply(struct http_request *request, const struct http_response *resp
 	set_response(self, response);
 	if (request_status_has_no_content(response->status))
 		has_body = false;
-	else
+	else if (!response->has_no_length)
 		h2o->res.content_length = response->body.len;
 	h2o_start_response(h2o, &generator);
 	h2o_send(h2o, &body, has_body, H2O_SEND_STATE_FINAL);

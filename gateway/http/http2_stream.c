@@ -254,7 +254,7 @@ static void reply(struct http_request *request, const struct http_response *resp
 	snprintf(length, sizeof(length), "%zu", response->body.len);
 	if (has_data)
 		keep_body(stream, response->body);
-	submit(stream, response, has_content ? length : NULL, has_data);
+	submit(stream, response, has_content && !response->has_no_length ? length : NULL, has_data);
 	timer_list_set(&loop_of(stream)->reply_timers, &stream->timer, loop_of(stream)->now_ms);
 	drop_request(stream);
 }

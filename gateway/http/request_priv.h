@@ -48,7 +48,8 @@ struct http_response {
 	int status;
 	const struct http_field *fields; /* copied */
 	size_t field_count;
-	struct slice body; /* copied */
+	struct slice body;  /* copied */
+	bool has_no_length; /* HEAD of a stream, which has none (RFC 9110, 8.6) */
 };
 
 /* What the started callback gets is NULL where the client went in the meantime. */

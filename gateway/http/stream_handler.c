@@ -390,9 +390,10 @@ static void answer(struct opening *opening)
 	size_t count = 3 + cors_fields(opening->request, fields + 3);
 
 	if (slice_equal(opening->request->method, SLICE_LIT("HEAD")))
-		http_reply(
-		    opening->request,
-		    &(struct http_response){.status = 200, .fields = fields, .field_count = count});
+		http_reply(opening->request, &(struct http_response){.status = 200,
+								     .fields = fields,
+								     .field_count = count,
+								     .has_no_length = true});
 	else
 		send_head(opening, fields, count);
 }

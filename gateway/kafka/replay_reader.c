@@ -274,13 +274,41 @@ int replay_reader_read(struct replay_reader *reader, const struct replay_range *
 	return error;
 }
 
+/* librdkafka says of an unknown topic, too, that it has no such partition. */
+static bool lacks_partition(struct replay_reader *reader, const char *topic, int32_t partition,
+			    uint32_t timeout_ms)
+{
+	rd_kafka_topic_t *handle = rd_kafka_topic_new(reader->kafka, topic, NULL);
+	const struct rd_kafka_metadata *metadata;
+	bool lacks = false;
+
+	if (!handle)
+		return false;
+	if (!rd_kafka_metadata(reader->kafka, 0, handle, &metadata, (int)timeout_ms)) {
+		const struct rd_kafka_metadata_topic *found = metadata->topics;
+
+		lacks = metadata->topic_cnt && !found->err && found->partition_cnt &&
+			partition >= found->partition_cnt;
+		rd_kafka_metadata_destroy(metadata);
+	}
+	rd_kafka_topic_destroy(handle);
+	return lacks;
+}
+
 int replay_reader_bounds(struct replay_reader *reader, const char *topic, int32_t partition,
 			 uint32_t timeout_ms, int64_t *low, int64_t *high)
 {
+	rd_kafka_resp_err_t error;
 	int64_t first, next;
 
-	if (open_client(reader) || rd_kafka_query_watermark_offsets(reader->kafka, topic, partition,
-								    &first, &next, (int)timeout_ms))
+	if (open_client(reader))
+		return ERROR_KAFKA;
+	error = rd_kafka_query_watermark_offsets(reader->kafka, topic, partition, &first, &next,
+						 (int)timeout_ms);
+	if (error == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION &&
+	    lacks_partition(reader, topic, partition, timeout_ms))
+		return ERROR_NOT_FOUND;
+	if (error)
 		return ERROR_KAFKA;
 	*low = first;
 	*high = next;

@@ -89,6 +89,13 @@ static void send_to(const char *topic, int32_t partition, const char *prefix, in
 	kafka_producer_flush(producer);
 }
 
+/* One that knows nothing of partitions and topics as they were. */
+static void renew_producer(void)
+{
+	kafka_producer_free(producer);
+	producer = kafka_producer_new(broker.bootstrap, NULL);
+}
+
 /* Its events from `from` on are the texts that send_to() makes; then there are none. */
 static void assert_texts(struct watch *watch, size_t from, const char *prefix, int first, int count)
 {
@@ -363,6 +370,7 @@ static void test_outage_partitions_added_are_read_from_their_beginning(void **st
 	assert_texts(&live, 1, "old ", 0, 5);
 	char *id = last_id(&live);
 	kafka_broker_grow_topic(&broker, "grown", 3);
+	renew_producer();
 	send_to("grown", 2, "new ", 0, 20);
 	assert_texts(&live, 6, "new ", 0, 20);
 	open_with_id(&returning, "/all", id);
@@ -479,6 +487,7 @@ static void make_anew(const char *topic, int32_t partitions)
 {
 	kafka_broker_delete_topic(&broker, topic);
 	kafka_broker_create_topic(&broker, topic, partitions);
+	renew_producer();
 }
 
 /* An id beyond the end of a topic that was deleted and made again is a gap, also where the new one
