@@ -150,7 +150,8 @@ static inline void fixture_reply(struct http_request *request, int status, struc
 {
 	const struct http_field type = {SLICE_LIT("content-type"), SLICE_LIT("text/plain")};
 
-	http_reply(request, &(struct http_response){status, &type, 1, body});
+	http_reply(request, &(struct http_response){
+				.status = status, .fields = &type, .field_count = 1, .body = body});
 }
 
 static inline void fixture_turn(void *context)
