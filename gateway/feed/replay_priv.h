@@ -42,7 +42,7 @@ struct replay_job {
 	_Atomic bool cancelled;        /* set by the loop, looked at by the worker */
 	enum replay_place place;
 	bool checked; /* its bounds were compared with the log's */
-	uint8_t absent_answers; /* in a row: a partition of its position is not there */
+	uint32_t absent_answers; /* a partition of its position is not there */
 	enum replay_mode mode;
 	uint32_t last;          /* REPLAY_LAST's N */
 	struct feed *feed;      /* a reference */

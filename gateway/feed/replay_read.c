@@ -35,6 +35,10 @@ static void add_missing(struct missing *missing, const char *reason, const char 
 	missing->reason = reason;
 }
 
+/* So often, a second apart, Kafka says that a partition is not there before it counts as deleted: another replica may know of a
+ * new one sooner than the broker that is asked. */
+enum { ABSENT_ANSWERS = 2 };
+
 /*
  * Compares the job's next offset of one partition with the log. What lies outside is moved to where
  * the stream's on_gap names; a job that begins at the log's beginning misses nothing by that.
@@ -51,6 +55,8 @@ static int check_partition(struct replay_job *job, const struct replay_source *s
 		return rc;
 	if (own >= low && own <= high)
 		return 0;
+	if (rc && job->absent_answers < ABSENT_ANSWERS)
+		return rc;
 	to = low;
 	if (job->mode == REPLAY_RESUME) {
 		if (job->feed->stream->on_gap == STREAM_GAP_LATEST)
@@ -107,20 +113,26 @@ static void say_gap(struct replay_job *job, const struct missing *missing)
 	buffer_free(&id);
 }
 
-/* Once a job: is its position still within the log? False: the job is answered. */
+/* At first, and after a failure: is the job's position still within the log? False: the job is answered. */
 static bool check(struct replay_job *job, const struct replay_source *source, void *reader,
 		  const struct position *head)
 {
 	struct missing missing = {0};
+	struct position before;
 	int rc;
 
 	if (job->checked)
 		return true;
+	position_copy(&before, &job->own);
 	rc = check_bounds(job, source, reader, head, &missing);
-	if (missing.count)
+	if (rc)
+		position_assign(&job->own, &before);
+	else if (missing.count)
 		say_gap(job, &missing);
+	position_fini(&before);
 	free(missing.gaps);
 	job->checked = !rc;
+	job->absent_answers += rc == ERROR_NOT_FOUND;
 	if (rc)
 		job->result = REPLAY_FAILED;
 	else if (missing.count && job->feed->stream->on_gap == STREAM_GAP_CLOSE)
@@ -223,6 +235,8 @@ static void read_ranges(struct replay_job *job, const struct replay_source *sour
 		job->result = REPLAY_MORE;
 	else
 		job->result = REPLAY_FAILED;
+	/* Retention may have come first. */
+	job->checked = job->result != REPLAY_FAILED;
 	metrics_add(METRIC_REPLAY_RECORDS, state.records);
 	metrics_add(METRIC_REPLAYED_EVENTS, job->chunk_events);
 	free(state.ranges);

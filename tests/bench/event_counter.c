@@ -38,6 +38,8 @@ static void take_line(struct event_counter *counter, struct event_totals *totals
 	totals->deliveries++;
 	totals->wrong += number != counter->next;
 	counter->next = number + 1;
+	if (number >= totals->begun)
+		totals->begun = number + 1;
 	count_receiver(totals, number);
 }
 

@@ -17,6 +17,7 @@ struct event_totals {
 	uint32_t subscribers;
 	uint64_t deliveries;
 	uint64_t wrong; /* not the number that follows */
+	uint32_t begun; /* events that any subscriber has */
 	uint64_t complete; /* events that all subscribers have */
 	uint32_t receivers[EVENT_COUNTER_RING]; /* of event n, at n % EVENT_COUNTER_RING */
 };

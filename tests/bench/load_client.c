@@ -2,11 +2,12 @@
  * load_client: N subscribers that count what they get, the same for every server.
  *
  *     load_client --port P --path /x [--subscribers N] [--http2 --streams S] [--sources K]
- *                 [--window W --credit-fd FD | --events E] [--warm-ms MS] [--run-ms MS]
+ *                 [--credit-fd FD | --events E] [--warm-ms MS] [--run-ms MS]
  *
- * When all have been answered it prints {"ready": N} and waits for a byte on standard input (its end: leaves at once). Then, with --window, it
- * keeps W events under way: it writes a byte to FD whenever all subscribers have one more, and measures for `run-ms` after `warm-ms`. With
- * --events it measures from the first delivery until all subscribers have E events, or `run-ms` are over. It prints one line of JSON.
+ * When all have been answered it prints {"ready": N} and waits for a byte on standard input (its end: leaves at once). Then, with --credit-fd,
+ * it writes a byte to FD for a first event and for the next one whenever a first subscriber has the last, and measures for `run-ms` after
+ * `warm-ms`. With --events it measures from the first delivery until all subscribers have E events, or `run-ms` are over. It prints one line
+ * of JSON.
  */
 #include "bench/load_client.h"
 
@@ -36,7 +37,6 @@ enum {
 };
 
 struct run {
-	uint32_t window;
 	int credit_fd;
 	uint64_t events;
 	uint64_t warm_us, run_us;
@@ -187,17 +187,11 @@ static void connect_all(struct load *load)
 	}
 }
 
-static void give_credits(const struct run *run, uint64_t count)
+/* For the event after the newest that has come, once. */
+static void give_credit(const struct load *load, const struct run *run, uint64_t *paid)
 {
-	static const char credits[64];
-
-	while (count) {
-		size_t len = count < sizeof(credits) ? count : sizeof(credits);
-
-		if (write(run->credit_fd, credits, len) < 0)
-			return;
-		count -= len;
-	}
+	if (load->totals.begun >= *paid && write(run->credit_fd, "", 1) == 1)
+		*paid = load->totals.begun + 1;
 }
 
 static struct mark mark_now(const struct load *load)
@@ -224,18 +218,16 @@ static void run_until(struct load *load, const struct run *run, uint64_t deadlin
 		      uint64_t *paid)
 {
 	while (clock_monotonic_us() < deadline_us) {
+		give_credit(load, run, paid);
 		turn(load, WAIT_MS);
-		give_credits(run, load->totals.complete - *paid);
-		*paid = load->totals.complete;
 	}
 }
 
-static void run_window(struct load *load, const struct run *run)
+static void run_credits(struct load *load, const struct run *run)
 {
 	uint64_t started = clock_monotonic_us(), paid = 0;
 	struct mark from, to;
 
-	give_credits(run, run->window);
 	run_until(load, run, started + run->warm_us, &paid);
 	from = mark_now(load);
 	run_until(load, run, from.at_us + run->run_us, &paid);
@@ -285,7 +277,6 @@ static void parse(int argc, char **argv, struct load *load, struct run *run)
 						{"http2", no_argument, NULL, '2'},
 						{"streams", required_argument, NULL, 's'},
 						{"sources", required_argument, NULL, 'k'},
-						{"window", required_argument, NULL, 'w'},
 						{"credit-fd", required_argument, NULL, 'c'},
 						{"events", required_argument, NULL, 'e'},
 						{"warm-ms", required_argument, NULL, 'a'},
@@ -312,9 +303,6 @@ static void parse(int argc, char **argv, struct load *load, struct run *run)
 			break;
 		case 'k':
 			load->sources = (uint32_t)number_of(optarg);
-			break;
-		case 'w':
-			run->window = (uint32_t)number_of(optarg);
 			break;
 		case 'c':
 			run->credit_fd = (int)number_of(optarg);
@@ -359,8 +347,8 @@ int main(int argc, char **argv)
 	fflush(stdout);
 	if (!wait_for_go(&load))
 		return 0;
-	if (run.window)
-		run_window(&load, &run);
+	if (run.credit_fd >= 0)
+		run_credits(&load, &run);
 	else
 		run_events(&load, &run);
 	return 0;

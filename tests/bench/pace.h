@@ -1,8 +1,8 @@
 /*
  * pace: when the next event is due, the same for whatever is measured.
  *
- * By credits: each byte on standard input is one event, and its end is the end. The load client writes a byte when all subscribers
- * have an event, so that a fixed number of events is under way. Or by a rate, from the first byte on standard input on.
+ * By credits: each byte on standard input is one event, and its end is the end. The load client writes them. Or by a rate, from the first
+ * byte on standard input on.
  */
 #ifndef SLUICE_TESTS_BENCH_PACE_H
 #define SLUICE_TESTS_BENCH_PACE_H

@@ -254,7 +254,11 @@ static inline void fixture_handle(void *context, struct http_request *request)
 	} else if (slice_equal(request->path, SLICE_LIT("/big"))) {
 		fixture_big(request);
 	} else if (slice_equal(request->path, SLICE_LIT("/stream"))) {
-		http_stream(request, &(struct http_response){200, &type, 1, SLICE_LIT(":\n\n")},
+		http_stream(request,
+			    &(struct http_response){.status = 200,
+						    .fields = &type,
+						    .field_count = 1,
+						    .body = SLICE_LIT(":\n\n")},
 			    fixture_started, loop);
 	} else if (slice_equal(request->path, SLICE_LIT("/late")) && !loop->late) {
 		loop->late = request;
