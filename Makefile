@@ -62,7 +62,10 @@ test: deps-test
 deps-run deps-test: deps-%:
 	@tests/deps.sh $*
 
-$(BUILD)/sluice: $(BUILD)/gateway/main.o $(LIBRARY)
+# ThreadSanitizer has to know librdkafka's threads in the program, too.
+PROGRAM_EXTRA := $(if $(findstring thread,$(SAN)),$(BUILD)/tests/lib/tsan_threads.o)
+
+$(BUILD)/sluice: $(BUILD)/gateway/main.o $(PROGRAM_EXTRA) $(LIBRARY)
 	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 $(LIBRARY): $(OBJECTS)

@@ -1,5 +1,6 @@
 #include "gateway.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #include "auth/auth.h"
@@ -22,6 +23,7 @@ struct gateway {
 	struct replay *replay;
 	struct auth *auth; /* NULL: no issuers */
 	struct app *app;
+	_Atomic bool app_runs; /* the auth thread may tell it something */
 	struct observe observe;
 };
 
@@ -83,7 +85,7 @@ static void auth_changed(void *context)
 {
 	struct gateway *gateway = context;
 
-	if (gateway->app)
+	if (atomic_load(&gateway->app_runs))
 		app_auth_changed(gateway->app);
 }
 
@@ -135,15 +137,18 @@ static int make_app(struct gateway *gateway, const char *produce_hint)
 	});
 	gateway->observe = (struct observe){gateway->ingest, gateway->feeds, gateway->replay,
 					    gateway->auth, gateway->app};
+	/* A request may ask for /metrics at once. */
+	observe_register(&gateway->observe);
 	return app_start(gateway->app);
 }
 
 static void free_parts(struct gateway *gateway)
 {
-	if (gateway->app)
-		app_free(gateway->app);
+	/* Its thread wakes the app's loops, which live until app_free(). */
 	if (gateway->auth)
 		auth_free(gateway->auth);
+	if (gateway->app)
+		app_free(gateway->app);
 	if (gateway->feeds)
 		feeds_free(gateway->feeds);
 	if (gateway->replay)
@@ -170,7 +175,9 @@ int gateway_start(const struct settings *settings, const char *produce_hint,
 		free_parts(gateway);
 		return rc;
 	}
-	observe_register(&gateway->observe);
+	atomic_store(&gateway->app_runs, true);
+	/* For keys that came before that. */
+	app_auth_changed(gateway->app);
 	replay_start(gateway->replay);
 	ingest_start(gateway->ingest);
 	*started = gateway;
@@ -182,10 +189,6 @@ void gateway_stop(struct gateway *gateway)
 	app_drain(gateway->app);
 	ingest_stop(gateway->ingest);
 	replay_stop(gateway->replay);
-	if (gateway->auth) {
-		auth_free(gateway->auth);
-		gateway->auth = NULL;
-	}
 	app_stop(gateway->app);
 	free_parts(gateway);
 }

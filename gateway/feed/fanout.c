@@ -145,11 +145,7 @@ static struct subscriber *offer_by_key(struct fanout_feed *at, struct subscriber
 				       const struct window_segment *segment,
 				       const struct window_entry *entry, uint64_t sequence)
 {
-	const struct route_keys keys = {
-	    .bytes.base = (char *)(uintptr_t)segment->keys + entry->keys_at,
-	    .bytes.len = entry->keys_len,
-	    .count = entry->key_count,
-	};
+	const struct route_keys keys = window_keys(segment, entry);
 	struct slice key;
 	size_t i = 0;
 
@@ -251,6 +247,18 @@ static void attach_waiting(struct fanout_feed *at)
 			subscriber_attach(all->members[i]);
 }
 
+/* Nothing but a topic that was made anew takes a feed's position back. */
+static void recheck_positions(struct fanout_feed *at)
+{
+	const struct roster *all = &at->fanout->all;
+
+	if (position_at_or_before(&at->before, &at->position))
+		return;
+	for (uint32_t i = 0; i < all->count; i++)
+		if (all->members[i]->at == at)
+			subscriber_recheck(all->members[i]);
+}
+
 void fanout_feed_dispatch(struct fanout_feed *at)
 {
 	struct window *window = at->feed->window;
@@ -267,6 +275,7 @@ void fanout_feed_dispatch(struct fanout_feed *at)
 		at->dispatched = head;
 		attach_waiting(at);
 	} else if (head != at->dispatched) {
+		recheck_positions(at);
 		if (window_tail(window) > at->dispatched)
 			replay_lapsed(at);
 		dispatch_filtered(at, head);
@@ -338,11 +347,11 @@ void fanout_tick(struct fanout *fanout)
 	uint32_t visits = fanout->all.count / SWEEPS_A_ROUND + 1;
 
 	dispatch_all(fanout);
+	if (++fanout->ticks % SWEEPS_A_ROUND == 0)
+		submit_failed_again(fanout);
 	for (uint32_t i = 0; i < visits && i < fanout->all.count; i++) {
-		if (fanout->swept >= fanout->all.count) {
+		if (fanout->swept >= fanout->all.count)
 			fanout->swept = 0;
-			submit_failed_again(fanout);
-		}
 		subscriber_sweep(fanout->all.members[fanout->swept++], now_unix_ms);
 	}
 }

@@ -50,8 +50,9 @@ struct fanout {
 	uint64_t now_ms; /* of the last turn or tick */
 	struct fanout_feed *feeds_here;
 	struct roster all;
-	uint32_t swept;           /* where the tick's sweep goes on in `all` */
-	struct replay_job *retry; /* failed: submitted again at the next sweep */
+	uint32_t swept; /* where the tick's sweep goes on in `all` */
+	uint32_t ticks;
+	struct replay_job *retry; /* failed: submitted again once a second */
 	unsigned seed;            /* of the jitter */
 	char *scratch;            /* FANOUT_SCRATCH_BYTES */
 	pthread_mutex_t inbox_lock;

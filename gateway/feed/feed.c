@@ -94,6 +94,14 @@ bool feed_is_filtered(const struct feed *feed)
 	return feed->stream->filter && pattern_has_variables(feed->stream->filter);
 }
 
+void feed_append_id_line(const struct feed *feed, const struct position *position,
+			 struct buffer *out)
+{
+	buffer_append_text(out, "id: ");
+	event_id_encode(feed->hash, 0, position, out);
+	buffer_append_text(out, "\n");
+}
+
 int feed_route(const struct feed *feed, const struct record *record, const json_t *document,
 	       struct route_keys *keys)
 {

@@ -272,8 +272,18 @@ void feeds_on_end(void *context, void *token, int32_t partition, int64_t next)
 	pthread_mutex_unlock(&feeds->lock);
 }
 
-/* One decoding serves all feeds of the topic; where it fails for what they need together, each is
- * asked for its own needs. */
+/* What they need together reads otherwise to one that takes as text what another one parses. */
+static bool serves(unsigned parts, unsigned own)
+{
+	bool key_is_text = (own & DOCUMENT_KEY) && !(own & DOCUMENT_KEY_JSON);
+	bool value_is_text = (own & DOCUMENT_VALUE_TEXT) && !(own & DOCUMENT_VALUE);
+
+	return !(key_is_text && (parts & DOCUMENT_KEY_JSON)) &&
+	       !(value_is_text && (parts & DOCUMENT_VALUE));
+}
+
+/* One decoding serves the feeds of the topic; a feed gets one of its own where that fails, or reads
+ * otherwise to it. */
 static void hand_over(const struct topic *topic, const struct record *record)
 {
 	unsigned parts = 0;
@@ -285,11 +295,12 @@ static void hand_over(const struct topic *topic, const struct record *record)
 	decoded = parts && !document_build(record, parts, &document);
 	for (const struct wish *wish = topic->wishes; wish; wish = wish->following) {
 		unsigned own = wish->feed->stream->parts;
+		bool shared = own == parts || (decoded && serves(parts, own));
 		json_t *own_document = NULL;
 
-		if (!decoded && own && own != parts && document_build(record, own, &own_document))
+		if (!shared && own && document_build(record, own, &own_document))
 			own_document = NULL;
-		feed_append(wish->feed, wish->topic, record, decoded ? document : own_document);
+		feed_append(wish->feed, wish->topic, record, shared ? document : own_document);
 		json_decref(own_document);
 	}
 	json_decref(document);

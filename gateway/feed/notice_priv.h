@@ -1,10 +1,10 @@
 /*
  * notice: the events that Sluice itself puts into a stream, beside the records' own.
  *
- *     connected  {"stream": "orders"}                             the stream is attached; its id is
- * where it begins gap        {"reason": "expired", "missed": [{"topic": "orders", "partition": 3,
- * "from": 17, "to": 42}]} timeout    {"reason": "token_expired"}                      the stream
- * ends
+ *     connected  {"stream": "orders"}          the stream is attached; its id is where it begins
+ *     gap        {"reason": "expired", "missed": [{"topic": "orders", "partition": 3,
+ *                 "from": 17, "to": 42}]}      what is known to be missed
+ *     timeout    {"reason": "token_expired"}   the stream ends
  *
  * Pure. Thread: any.
  */

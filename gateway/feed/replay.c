@@ -88,18 +88,26 @@ void replay_start(struct replay *replay)
 	}
 }
 
-/* Those that wait go home as they are: their fanouts free them. */
+/* As it is: its fanout frees it. */
+static void send_home(struct replay_job *job)
+{
+	job->result = REPLAY_FAILED;
+	fanout_deliver(job->home, job);
+}
+
 static void send_waiting_home(struct replay *replay)
 {
-	while (replay->first) {
-		struct replay_job *job = replay->first;
+	struct replay_job *job = replay->first;
 
-		replay->first = job->next;
-		job->result = REPLAY_FAILED;
-		fanout_deliver(job->home, job);
-	}
+	replay->first = NULL;
 	replay->last = &replay->first;
 	replay->waiting = 0;
+	while (job) {
+		struct replay_job *next = job->next;
+
+		send_home(job);
+		job = next;
+	}
 }
 
 void replay_stop(struct replay *replay)
@@ -110,7 +118,9 @@ void replay_stop(struct replay *replay)
 	pthread_mutex_unlock(&replay->lock);
 	for (uint32_t i = 0; i < replay->settings.workers; i++)
 		pthread_join(replay->threads[i], NULL);
+	pthread_mutex_lock(&replay->lock);
 	send_waiting_home(replay);
+	pthread_mutex_unlock(&replay->lock);
 }
 
 void replay_free(struct replay *replay)
@@ -151,16 +161,23 @@ struct replay_job *replay_job_new(struct replay *replay, struct fanout *home,
 
 void replay_submit(struct replay *replay, struct replay_job *job)
 {
+	bool stopping;
+
 	buffer_free(&job->chunk);
 	job->chunk_events = 0;
 	job->place = REPLAY_AWAY;
 	job->next = NULL;
 	pthread_mutex_lock(&replay->lock);
-	*replay->last = job;
-	replay->last = &job->next;
-	replay->waiting++;
-	pthread_cond_signal(&replay->work);
+	stopping = replay->stopping;
+	if (!stopping) {
+		*replay->last = job;
+		replay->last = &job->next;
+		replay->waiting++;
+		pthread_cond_signal(&replay->work);
+	}
 	pthread_mutex_unlock(&replay->lock);
+	if (stopping)
+		send_home(job);
 }
 
 void replay_chunk_done(struct replay *replay, struct replay_job *job)
@@ -172,6 +189,16 @@ void replay_chunk_done(struct replay *replay, struct replay_job *job)
 	replay->chunks_held--;
 	pthread_cond_signal(&replay->work);
 	pthread_mutex_unlock(&replay->lock);
+}
+
+bool replay_lacks_chunks(struct replay *replay)
+{
+	bool lacks;
+
+	pthread_mutex_lock(&replay->lock);
+	lacks = replay->first && replay->chunks_held >= replay->settings.chunks;
+	pthread_mutex_unlock(&replay->lock);
+	return lacks;
 }
 
 void replay_job_free(struct replay *replay, struct replay_job *job)

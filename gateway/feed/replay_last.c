@@ -3,7 +3,6 @@
 #include "base/mem.h"
 #include "base/metrics.h"
 #include "event/document.h"
-#include "event/event_id.h"
 #include "event/frame.h"
 #include "feed/feed.h"
 #include "feed/replay_priv.h"
@@ -120,6 +119,8 @@ static int find_ranges(struct search *search, const struct replay_source *source
 			int64_t from = until - (int64_t)(scan / total + 1);
 			int rc = source->bounds(reader, topic, (int32_t)p, &low, &high);
 
+			if (rc == ERROR_NOT_FOUND)
+				continue;
 			if (rc)
 				return rc;
 			if (from < low)
@@ -139,7 +140,6 @@ static int find_ranges(struct search *search, const struct replay_source *source
 static void write_frames(struct search *search, const struct position *head)
 {
 	struct replay_job *job = search->job;
-	struct buffer id = {0};
 
 	position_assign(&job->own, head);
 	for (size_t i = search->count; i-- > 0;)
@@ -147,19 +147,15 @@ static void write_frames(struct search *search, const struct position *head)
 			     search->found[i].offset);
 	for (size_t i = 0; i < search->count; i++) {
 		const struct candidate *found = &search->found[i];
+		struct slice frame = {found->frame, found->frame_len};
 
 		position_set(&job->own, found->topic, found->partition, found->offset + 1);
-		buffer_clear(&id);
-		event_id_encode(job->feed->hash, 0, &job->own, &id);
-		if (!mapping_has_custom_id(job->feed->stream->mapping)) {
-			buffer_append_text(&job->chunk, "id: ");
-			buffer_append_slice(&job->chunk, buffer_slice(&id));
-			buffer_append_text(&job->chunk, "\n");
-		}
-		buffer_append(&job->chunk, found->frame, found->frame_len);
+		/* It has one where the stream takes it from the event, and the event has it. */
+		if (!frame_id(frame).len)
+			feed_append_id_line(job->feed, &job->own, &job->chunk);
+		buffer_append_slice(&job->chunk, frame);
 	}
 	position_assign(&job->own, head);
-	buffer_free(&id);
 }
 
 static void search_fini(struct search *search)

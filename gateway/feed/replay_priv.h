@@ -41,7 +41,7 @@ struct replay_job {
 	struct subscriber *subscriber; /* the loop's; NULL: it has gone */
 	_Atomic bool cancelled;        /* set by the loop, looked at by the worker */
 	enum replay_place place;
-	bool checked; /* its bounds were compared with the log's */
+	bool checked;            /* its bounds were compared with the log's */
 	uint32_t absent_answers; /* a partition of its position is not there */
 	enum replay_mode mode;
 	uint32_t last;          /* REPLAY_LAST's N */
@@ -51,7 +51,8 @@ struct replay_job {
 	struct buffer chunk;    /* frames to send */
 	uint32_t chunk_events;
 	enum replay_result result;
-	bool holds_chunk; /* counts against the bound of chunks */
+	bool holds_chunk;     /* counts against the bound of chunks */
+	uint64_t chunk_at_ms; /* when it came home */
 };
 
 /* Takes over nothing: `keys` and `own` are copied, `feed` gets a reference of the job's. Thread:
@@ -65,6 +66,8 @@ struct replay_job *replay_job_new(struct replay *replay, struct fanout *home,
 void replay_submit(struct replay *replay, struct replay_job *job);
 /* The chunk was written or is not wanted any more. Thread: the loop's. */
 void replay_chunk_done(struct replay *replay, struct replay_job *job);
+/* All chunks are taken, and a job waits for one. Thread: any. */
+bool replay_lacks_chunks(struct replay *replay);
 /* The loop's, when the job is with it (not submitted). */
 void replay_job_free(struct replay *replay, struct replay_job *job);
 

@@ -35,8 +35,8 @@ static void add_missing(struct missing *missing, const char *reason, const char 
 	missing->reason = reason;
 }
 
-/* So often, a second apart, Kafka says that a partition is not there before it counts as deleted: another replica may know of a
- * new one sooner than the broker that is asked. */
+/* So often, a second apart, Kafka says that a partition is not there before it counts as deleted:
+ * another replica may know of a new one sooner than the broker that is asked. */
 enum { ABSENT_ANSWERS = 2 };
 
 /*
@@ -73,19 +73,12 @@ static uint32_t partitions_of(const struct position *position, uint32_t topic)
 	return position->topics[topic].partition_count;
 }
 
-/*
- * Another replica may know a few partitions that this one has not discovered yet. An id that names
- * many more is made up, and the broker is not asked for them.
- */
-enum { UNDISCOVERED_PARTITIONS = 64 };
-
 static int check_bounds(struct replay_job *job, const struct replay_source *source, void *reader,
 			const struct position *head, struct missing *missing)
 {
 	for (uint32_t t = 0; t < head->topic_count; t++) {
 		uint32_t count = partitions_of(head, t);
 
-		position_truncate(&job->own, t, count + UNDISCOVERED_PARTITIONS);
 		if (partitions_of(&job->own, t) > count)
 			count = partitions_of(&job->own, t);
 		for (uint32_t p = 0; p < count && !atomic_load(&job->cancelled); p++) {
@@ -113,33 +106,51 @@ static void say_gap(struct replay_job *job, const struct missing *missing)
 	buffer_free(&id);
 }
 
-/* At first, and after a failure: is the job's position still within the log? False: the job is answered. */
+/* On failure the job's position is as it was, and nothing is missing. */
+static int compare_with_log(struct replay_job *job, const struct replay_source *source,
+			    void *reader, const struct position *head, struct missing *missing)
+{
+	struct position before;
+	int rc;
+
+	position_copy(&before, &job->own);
+	rc = check_bounds(job, source, reader, head, missing);
+	if (rc) {
+		position_assign(&job->own, &before);
+		missing->count = 0;
+	}
+	position_fini(&before);
+	return rc;
+}
+
+/*
+ * At first, and after a failure: is the job's position still within the log? False: the job is
+ * answered. Afterwards whatever its mode was the position is one within the log, and what is
+ * missing later on is a gap.
+ */
 static bool check(struct replay_job *job, const struct replay_source *source, void *reader,
 		  const struct position *head)
 {
 	struct missing missing = {0};
-	struct position before;
 	int rc;
 
 	if (job->checked)
 		return true;
-	position_copy(&before, &job->own);
-	rc = check_bounds(job, source, reader, head, &missing);
-	if (rc)
-		position_assign(&job->own, &before);
-	else if (missing.count)
-		say_gap(job, &missing);
-	position_fini(&before);
-	free(missing.gaps);
+	rc = compare_with_log(job, source, reader, head, &missing);
 	job->checked = !rc;
 	job->absent_answers += rc == ERROR_NOT_FOUND;
+	if (!rc)
+		job->mode = REPLAY_RESUME;
+	if (missing.count)
+		say_gap(job, &missing);
 	if (rc)
 		job->result = REPLAY_FAILED;
 	else if (missing.count && job->feed->stream->on_gap == STREAM_GAP_CLOSE)
 		job->result = REPLAY_CLOSE;
 	else
-		return true;
-	return false;
+		job->result = REPLAY_MORE;
+	free(missing.gaps);
+	return job->result == REPLAY_MORE;
 }
 
 /* The ranges from the job's position to the window's head. */

@@ -77,11 +77,7 @@ static bool has_key(struct subscriber *subscriber, struct slice key)
 bool subscriber_matches(struct subscriber *subscriber, const struct window_segment *segment,
 			const struct window_entry *entry)
 {
-	const struct route_keys keys = {
-	    .bytes.base = (char *)(uintptr_t)segment->keys + entry->keys_at,
-	    .bytes.len = entry->keys_len,
-	    .count = entry->key_count,
-	};
+	const struct route_keys keys = window_keys(segment, entry);
 	struct slice key;
 	size_t at = 0;
 
@@ -96,9 +92,9 @@ bool subscriber_matches(struct subscriber *subscriber, const struct window_segme
 	return false;
 }
 
-/* Finds the cursor's segment; gives the subscriber up where it is gone. */
-const struct window_segment *subscriber_segment_at_cursor(struct subscriber *subscriber,
-							  uint64_t *end)
+/* Finds the cursor's segment, *end clipped to what is offered; gives the subscriber up where it has
+ * left the window: NULL. */
+static const struct window_segment *segment_at_cursor(struct subscriber *subscriber, uint64_t *end)
 {
 	const struct window_segment *segment =
 	    window_find(subscriber->at->feed->window, subscriber->cursor, end);
@@ -115,8 +111,7 @@ static const struct window_segment *next_match(struct subscriber *subscriber)
 {
 	while (subscriber->cursor < subscriber->until) {
 		uint64_t end;
-		const struct window_segment *segment =
-		    subscriber_segment_at_cursor(subscriber, &end);
+		const struct window_segment *segment = segment_at_cursor(subscriber, &end);
 
 		if (!segment)
 			return NULL;
@@ -149,7 +144,7 @@ static struct slice rest_of_frame(const struct subscriber *subscriber,
 static struct slice peek_unfiltered(struct subscriber *subscriber)
 {
 	uint64_t end;
-	const struct window_segment *segment = subscriber_segment_at_cursor(subscriber, &end);
+	const struct window_segment *segment = segment_at_cursor(subscriber, &end);
 	const struct window_entry *last;
 	struct slice bytes;
 
@@ -204,8 +199,7 @@ struct slice subscriber_peek(struct subscriber *subscriber, size_t max)
 		return bytes;
 	if (subscriber->frame_at) {
 		uint64_t end;
-		const struct window_segment *segment =
-		    subscriber_segment_at_cursor(subscriber, &end);
+		const struct window_segment *segment = segment_at_cursor(subscriber, &end);
 
 		if (segment && (subscriber->pending || subscriber->state == SUBSCRIBER_ENDED))
 			return cut(rest_of_frame(subscriber, segment), max);
@@ -283,8 +277,7 @@ static void consume_window(struct subscriber *subscriber, size_t n)
 
 	while (n) {
 		uint64_t end;
-		const struct window_segment *segment =
-		    subscriber_segment_at_cursor(subscriber, &end);
+		const struct window_segment *segment = segment_at_cursor(subscriber, &end);
 
 		/* Evicted since the peek: it was given up, and comes back with the last id that it
 		 * has whole. */
@@ -491,6 +484,17 @@ static void expire(struct subscriber *subscriber)
 	buffer_free(&frame);
 }
 
+/* It takes its chunk by the drop, and others wait for one: it comes back with its id. */
+static bool hogs_chunk(const struct subscriber *subscriber)
+{
+	const struct fanout *fanout = subscriber->at->fanout;
+	const struct replay_job *job = subscriber->job;
+
+	return job && job->place == REPLAY_AT_HOME && job->holds_chunk &&
+	       fanout->now_ms - job->chunk_at_ms >= fanout->settings->slow_client_timeout_ms &&
+	       replay_lacks_chunks(fanout->replay);
+}
+
 void subscriber_sweep(struct subscriber *subscriber, int64_t now_unix_ms)
 {
 	const struct fanout *fanout = subscriber->at->fanout;
@@ -502,7 +506,7 @@ void subscriber_sweep(struct subscriber *subscriber, int64_t now_unix_ms)
 		if (fanout->now_ms - subscriber->sent_ms >=
 		    subscriber->at->feed->stream->heartbeat_ms)
 			heartbeat(subscriber);
-	} else if (still_ms >= fanout->settings->slow_client_timeout_ms) {
+	} else if (still_ms >= fanout->settings->slow_client_timeout_ms || hogs_chunk(subscriber)) {
 		give_up(subscriber, CLOSE_SLOW);
 	} else {
 		retreat_if_needed(subscriber);

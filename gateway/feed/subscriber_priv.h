@@ -3,9 +3,9 @@
  *
  * States:
  *     WAITING    the feed has not caught up with Kafka yet: it is not known where "latest" is
- *     REPLAYING  a job reads what the window no longer has; `own` is the position at the end of
- * what was delivered LIVE       reads the window from `cursor` ENDED      nothing comes after
- * `pending`
+ *     REPLAYING  a job reads what the window no longer has; `own` is where its last chunk ends
+ *     LIVE       reads the window from `cursor`
+ *     ENDED      nothing comes after `pending` and `last_words`
  */
 #ifndef SLUICE_FEED_SUBSCRIBER_PRIV_H
 #define SLUICE_FEED_SUBSCRIBER_PRIV_H
@@ -39,6 +39,7 @@ struct subscriber {
 	bool told;         /* carrier->ready() was called and not all is peeked */
 	bool aborted;
 	bool filtered;
+	bool recheck; /* REPLAYING, and the log is another one since */
 	struct pending *pending;
 	struct pending *last_words; /* becomes pending at the next frame's boundary */
 	struct position *own;       /* NULL: the window's own ids are right */
@@ -67,10 +68,6 @@ bool subscriber_is_idle(const struct subscriber *subscriber);
 
 /* Appends to what is sent before anything else of the window; it never gets inside a frame. */
 void subscriber_push(struct subscriber *subscriber, struct slice bytes, uint32_t events);
-/* Finds the cursor's segment, *end clipped to what is offered; gives the subscriber up where it has
- * left the window: NULL. */
-const struct window_segment *subscriber_segment_at_cursor(struct subscriber *subscriber,
-							  uint64_t *end);
 /* Is the entry for it? */
 bool subscriber_matches(struct subscriber *subscriber, const struct window_segment *segment,
 			const struct window_entry *entry);
@@ -85,6 +82,9 @@ void subscriber_begin_replay(struct subscriber *subscriber, const struct positio
 /* LIVE and with nothing of the window to write: reads again from `level`, where all before was
  * delivered; others are left alone. */
 void subscriber_replay_from(struct subscriber *subscriber, const struct position *level);
+/* A topic was made anew: a position of its own may be one of the old log, and is compared with the
+ * new one. */
+void subscriber_recheck(struct subscriber *subscriber);
 /* Its job has come back. */
 void subscriber_take_chunk(struct subscriber *subscriber);
 /* The chunk is written: asks for the next one, or goes live. */

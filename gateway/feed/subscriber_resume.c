@@ -107,38 +107,68 @@ void subscriber_replay_from(struct subscriber *subscriber, const struct position
 	position_fini(&own);
 }
 
+void subscriber_recheck(struct subscriber *subscriber)
+{
+	if (subscriber->state == SUBSCRIBER_REPLAYING)
+		subscriber->recheck = true;
+	else if (subscriber->state == SUBSCRIBER_LIVE && subscriber->own)
+		subscriber_begin_replay(subscriber, subscriber->own, REPLAY_RESUME, 0);
+}
+
 static void start_earliest(struct subscriber *subscriber)
 {
 	struct position origin;
 
 	position_init(&origin, subscriber->at->feed->topic_count);
-	say_connected(subscriber, &origin);
-	if (!try_window(subscriber, &origin))
+	if (try_window(subscriber, &origin)) {
+		say_connected(subscriber, &origin);
+	} else {
+		/* The origin's id would be one that retention has overtaken. */
+		say_connected(subscriber, NULL);
 		subscriber_begin_replay(subscriber, &origin, REPLAY_EARLIEST, 0);
+	}
 	position_fini(&origin);
 }
 
-/* The sequence number of the n-th matching event from the end, or false where the window has fewer.
+/* What a search of the window looks for. */
+struct sought {
+	struct subscriber *subscriber;
+	struct slice id;
+	uint32_t left; /* still to be found */
+};
+
+/*
+ * The newest entry that `is_it` says yes to, or false where none is in the window. It goes through
+ * a segment at a time: a client can ask for a search of all of the window.
  */
-static bool find_last(struct subscriber *subscriber, uint32_t n, uint64_t *found)
+static bool find_back(const struct subscriber *subscriber, struct sought *sought,
+		      bool (*is_it)(struct sought *sought, const struct window_segment *segment,
+				    const struct window_entry *entry),
+		      uint64_t *found)
 {
 	const struct window *window = subscriber->at->feed->window;
-	uint64_t tail = window_tail(window);
+	uint64_t tail = window_tail(window), end;
 
-	for (uint64_t sequence = subscriber->at->dispatched; n && sequence-- > tail;) {
-		uint64_t end;
-		const struct window_segment *segment = window_find(window, sequence, &end);
-		const struct window_entry *entry;
+	for (uint64_t sequence = subscriber->at->dispatched; sequence > tail;) {
+		const struct window_segment *segment = window_find(window, sequence - 1, &end);
 
 		if (!segment)
 			return false;
-		entry = window_entry_at(segment, sequence);
-		if (entry->kind == WINDOW_EVENT && subscriber_matches(subscriber, segment, entry)) {
-			*found = sequence;
-			n--;
+		for (; sequence > segment->first; sequence--) {
+			if (!is_it(sought, segment, window_entry_at(segment, sequence - 1)))
+				continue;
+			*found = sequence - 1;
+			return true;
 		}
 	}
-	return n == 0;
+	return false;
+}
+
+static bool is_last(struct sought *sought, const struct window_segment *segment,
+		    const struct window_entry *entry)
+{
+	return entry->kind == WINDOW_EVENT &&
+	       subscriber_matches(sought->subscriber, segment, entry) && --sought->left == 0;
 }
 
 /* Right before `sequence`; false where it has left the window. */
@@ -163,12 +193,26 @@ static bool go_live_at(struct subscriber *subscriber, uint64_t sequence)
 
 static void start_last(struct subscriber *subscriber, uint32_t n)
 {
+	struct sought sought = {.subscriber = subscriber, .left = n};
 	uint64_t sequence = 0;
 
-	if (find_last(subscriber, n, &sequence) && go_live_at(subscriber, sequence))
+	if (find_back(subscriber, &sought, is_last, &sequence) && go_live_at(subscriber, sequence))
 		return;
 	say_connected(subscriber, NULL);
 	subscriber_begin_replay(subscriber, &subscriber->at->position, REPLAY_LAST, n);
+}
+
+/*
+ * Another replica may know a few partitions that this one has not discovered yet. An id that names
+ * many more is made up: it costs no memory, and the broker is not asked for them.
+ */
+static void forget_made_up(struct position *asked, const struct position *known)
+{
+	enum { UNDISCOVERED_PARTITIONS = 64 };
+
+	for (uint32_t t = 0; t < known->topic_count; t++)
+		position_truncate(asked, t,
+				  known->topics[t].partition_count + UNDISCOVERED_PARTITIONS);
 }
 
 /*
@@ -176,8 +220,9 @@ static void start_last(struct subscriber *subscriber, uint32_t n)
  * is ahead may be another replica's, which has read further, or wrong: a replay job asks the
  * broker.
  */
-static void resume(struct subscriber *subscriber, const struct position *asked)
+static void resume(struct subscriber *subscriber, struct position *asked)
 {
+	forget_made_up(asked, &subscriber->at->position);
 	say_connected(subscriber, asked);
 	if (position_at_or_before(asked, &subscriber->at->position) &&
 	    try_window(subscriber, asked))
@@ -186,24 +231,10 @@ static void resume(struct subscriber *subscriber, const struct position *asked)
 		subscriber_begin_replay(subscriber, asked, REPLAY_RESUME, 0);
 }
 
-/* The event with this id of the stream's own, newest first. */
-static bool find_custom_id(struct subscriber *subscriber, struct slice id, uint64_t *found)
+static bool has_sought_id(struct sought *sought, const struct window_segment *segment,
+			  const struct window_entry *entry)
 {
-	const struct window *window = subscriber->at->feed->window;
-	uint64_t tail = window_tail(window), end;
-
-	for (uint64_t sequence = subscriber->at->dispatched; sequence-- > tail;) {
-		const struct window_segment *segment = window_find(window, sequence, &end);
-
-		if (!segment)
-			return false;
-		if (slice_equal(frame_id(window_frame(segment, window_entry_at(segment, sequence))),
-				id)) {
-			*found = sequence;
-			return true;
-		}
-	}
-	return false;
+	return slice_equal(frame_id(window_frame(segment, entry)), sought->id);
 }
 
 static void say_unknown_id(struct subscriber *subscriber)
@@ -218,9 +249,10 @@ static void say_unknown_id(struct subscriber *subscriber)
 
 static bool resume_custom_from_window(struct subscriber *subscriber, struct slice id)
 {
+	struct sought sought = {.id = id};
 	uint64_t sequence = 0;
 
-	if (!find_custom_id(subscriber, id, &sequence))
+	if (!find_back(subscriber, &sought, has_sought_id, &sequence))
 		return false;
 	if (sequence + 1 < subscriber->at->dispatched)
 		return go_live_at(subscriber, sequence + 1);
@@ -292,6 +324,7 @@ void subscriber_take_chunk(struct subscriber *subscriber)
 	if (subscriber->state == SUBSCRIBER_ENDED)
 		return;
 	set_own(subscriber, &job->own);
+	job->chunk_at_ms = subscriber->at->fanout->now_ms;
 	if (job->chunk.len) {
 		subscriber_push(subscriber, buffer_slice(&job->chunk), job->chunk_events);
 		buffer_free(&job->chunk);
@@ -325,14 +358,17 @@ void subscriber_go_on(struct subscriber *subscriber)
 	if (job->place != REPLAY_AT_HOME)
 		return;
 	replay_chunk_done(replay, job);
+	if (subscriber->recheck)
+		job->checked = false;
 	switch (job->result) {
 	case REPLAY_DONE:
-		if (try_window(subscriber, &job->own)) {
+		if (!subscriber->recheck && try_window(subscriber, &job->own)) {
 			finish_replay(subscriber);
 			break;
 		}
 		/* fall through */
 	case REPLAY_MORE:
+		subscriber->recheck = false;
 		replay_submit(replay, job);
 		break;
 	case REPLAY_FAILED:
@@ -356,18 +392,31 @@ void subscriber_leave_replay(struct subscriber *subscriber)
 		replay_job_free(subscriber->at->fanout->replay, job);
 }
 
+/* Is the frame's id the window's position? Where the stream takes its ids from the events, it is
+ * that of an event without one, and of a notice. */
+static bool has_window_id(const struct feed *feed, struct slice frame)
+{
+	struct position position;
+	const char *reason;
+	unsigned flags;
+
+	if (!mapping_has_custom_id(feed->stream->mapping))
+		return true;
+	if (event_id_decode(frame_id(frame), feed->hash, &flags, &position, &reason))
+		return false;
+	position_fini(&position);
+	return true;
+}
+
 /* The entry's frame with the subscriber's own id in place of the window's. */
 static void append_with_own_id(const struct subscriber *subscriber, struct slice frame,
 			       struct buffer *out)
 {
-	if (mapping_has_custom_id(subscriber->at->feed->stream->mapping)) {
-		buffer_append_slice(out, frame);
-		return;
+	if (has_window_id(subscriber->at->feed, frame)) {
+		feed_append_id_line(subscriber->at->feed, subscriber->own, out);
+		frame = frame_after_id(frame);
 	}
-	buffer_append_text(out, "id: ");
-	append_id(subscriber, subscriber->own, out);
-	buffer_append_text(out, "\n");
-	buffer_append_slice(out, frame_after_id(frame));
+	buffer_append_slice(out, frame);
 }
 
 /* Appends the next frames of one segment, up to the loop's usual portion. */
@@ -401,14 +450,18 @@ void subscriber_merge(struct subscriber *subscriber)
 	while (subscriber->cursor < subscriber->until && out.len < FANOUT_SCRATCH_BYTES) {
 		uint64_t end;
 		const struct window_segment *segment =
-		    subscriber_segment_at_cursor(subscriber, &end);
+		    window_find(subscriber->at->feed->window, subscriber->cursor, &end);
 
 		if (!segment)
 			break;
+		if (end > subscriber->until)
+			end = subscriber->until;
 		events += merge_segment(subscriber, segment, end, &out);
 	}
 	if (out.len)
 		subscriber_push(subscriber, buffer_slice(&out), events);
+	else if (subscriber->cursor < subscriber->until)
+		subscriber_begin_replay(subscriber, subscriber->own, REPLAY_RESUME, 0);
 	buffer_free(&out);
 	if (subscriber->cursor == subscriber->until &&
 	    position_at_or_before(subscriber->own, &subscriber->at->position))

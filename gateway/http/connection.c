@@ -187,7 +187,8 @@ void connection_drain(struct connection *connection)
 	if (connection->state == CONNECTION_HTTP2)
 		http2_drain(connection);
 	else if (connection->state == CONNECTION_HEAD && connection->input_bytes == 0)
-		connection_close(connection);
+		timer_list_set(&connection->loop->linger_timers, &connection->timer,
+			       connection->loop->now_ms);
 }
 
 void connection_want_pump(struct connection *connection)

@@ -75,7 +75,7 @@ void connection_finish(struct connection *connection, struct slice bytes);
 
 /* The server stops: whatever it does, it ends now. */
 void connection_stop(struct connection *connection);
-/* The server drains: it is closed if it has sent nothing; HTTP/2 gets GOAWAY. */
+/* The server drains: HTTP/2 gets GOAWAY, who has said nothing yet has LINGER_MS to do so. */
 void connection_drain(struct connection *connection);
 
 /* Writes what there is; from the loop's turn. */

@@ -67,7 +67,10 @@ bool feed_publish(struct feed *feed);
  */
 MUST_CHECK int feed_route(const struct feed *feed, const struct record *record,
 			  const json_t *document, struct route_keys *keys);
-/* Whether route keys decide who gets what. */
+/* Whether route keys decide who gets what. Thread: any. */
 bool feed_is_filtered(const struct feed *feed);
+/* A frame's id line, of a position other than the feed's. Thread: any. */
+void feed_append_id_line(const struct feed *feed, const struct position *position,
+			 struct buffer *out);
 
 #endif

@@ -106,6 +106,17 @@ static inline struct slice window_frame(const struct window_segment *segment,
 	return (struct slice){segment->frames + entry->frame_at, entry->frame_len};
 }
 
+/* The entry's route keys; borrowed from the segment. */
+static inline struct route_keys window_keys(const struct window_segment *segment,
+					    const struct window_entry *entry)
+{
+	return (struct route_keys){
+	    .bytes.base = (char *)(uintptr_t)segment->keys + entry->keys_at,
+	    .bytes.len = entry->keys_len,
+	    .count = entry->key_count,
+	};
+}
+
 /* For /metrics. Thread: any. */
 struct window_stats {
 	uint64_t bytes;

@@ -53,7 +53,7 @@ MUST_CHECK int http_server_new(const struct http_settings *settings,
 void http_server_start(struct http_server *server);
 
 /*
- * Stops accepting, sends GOAWAY, closes connections that have sent nothing. Running requests are
+ * Stops accepting, sends GOAWAY, closes connections that send nothing soon. Running requests are
  * answered, streams go on until their subscribers end. Returns at once. Thread: any.
  */
 void http_server_drain(struct http_server *server);

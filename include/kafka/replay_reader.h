@@ -44,7 +44,8 @@ MUST_CHECK int replay_reader_read(struct replay_reader *reader, const struct rep
 				  const struct replay_visitor *visitor);
 
 /* The log's first and next-to-be-written offset, asked of the broker now (read_committed: the last
- * stable offset). Blocks up to timeout_ms. ERROR_NOT_FOUND: the topic is there and has no such partition. */
+ * stable offset). Blocks up to timeout_ms. ERROR_NOT_FOUND: the topic is there and has no such
+ * partition. */
 MUST_CHECK int replay_reader_bounds(struct replay_reader *reader, const char *topic,
 				    int32_t partition, uint32_t timeout_ms, int64_t *low,
 				    int64_t *high);

@@ -1,10 +1,12 @@
 /*
- * dispatch_cost: what an event costs that one of many filtered subscribers gets, from the record to the subscriber's bytes.
+ * dispatch_cost: what an event costs that one of many filtered subscribers gets, from the record to
+ * the subscriber's bytes.
  *
  *     valgrind --tool=callgrind --toggle-collect=deliver_event dispatch_cost SUBSCRIBERS EVENTS
  *
- * feed/ is driven in this thread as ingest and a loop drive it, with carriers that take everything. Prints how many events and deliveries
- * there were; callgrind counts the instructions of deliver_event() alone.
+ * feed/ is driven in this thread as ingest and a loop drive it, with carriers that take everything.
+ * Prints how many events and deliveries there were; callgrind counts the instructions of
+ * deliver_event() alone.
  */
 #include <err.h>
 #include <stdio.h>

@@ -1,8 +1,9 @@
 /*
- * event_counter: counts the benchmark's events in what a subscriber receives, and checks their order.
+ * event_counter: counts the benchmark's events in what a subscriber receives, and checks their
+ * order.
  *
- * It reads lines, whatever stands around them: a response's head, a chunk's size, other fields. A line of data with a payload's number is an
- * event.
+ * It reads lines, whatever stands around them: a response's head, a chunk's size, other fields. A
+ * line of data with a payload's number is an event.
  */
 #ifndef SLUICE_TESTS_BENCH_EVENT_COUNTER_H
 #define SLUICE_TESTS_BENCH_EVENT_COUNTER_H
@@ -16,9 +17,9 @@ enum { EVENT_COUNTER_LINE_BYTES = 24, EVENT_COUNTER_RING = 1 << 16 };
 struct event_totals {
 	uint32_t subscribers;
 	uint64_t deliveries;
-	uint64_t wrong; /* not the number that follows */
-	uint32_t begun; /* events that any subscriber has */
-	uint64_t complete; /* events that all subscribers have */
+	uint64_t wrong;                         /* not the number that follows */
+	uint32_t begun;                         /* events that any subscriber has */
+	uint64_t complete;                      /* events that all subscribers have */
 	uint32_t receivers[EVENT_COUNTER_RING]; /* of event n, at n % EVENT_COUNTER_RING */
 };
 

@@ -4,10 +4,11 @@
  *     load_client --port P --path /x [--subscribers N] [--http2 --streams S] [--sources K]
  *                 [--credit-fd FD | --events E] [--warm-ms MS] [--run-ms MS]
  *
- * When all have been answered it prints {"ready": N} and waits for a byte on standard input (its end: leaves at once). Then, with --credit-fd,
- * it writes a byte to FD for a first event and for the next one whenever a first subscriber has the last, and measures for `run-ms` after
- * `warm-ms`. With --events it measures from the first delivery until all subscribers have E events, or `run-ms` are over. It prints one line
- * of JSON.
+ * When all have been answered it prints {"ready": N} and waits for a byte on standard input (its
+ * end: leaves at once). Then, with --credit-fd, it writes a byte to FD for a first event and for
+ * the next one whenever a first subscriber has the last, and measures for `run-ms` after `warm-ms`.
+ * With --events it measures from the first delivery until all subscribers have E events, or
+ * `run-ms` are over. It prints one line of JSON.
  */
 #include "bench/load_client.h"
 
@@ -32,7 +33,7 @@ enum {
 	CONNECTS_AT_ONCE = 32,
 	CONNECT_SECONDS = 60,
 	READ_BYTES = 256 * 1024,
-	MAX_EVENTS = 512,
+	MAX_EVENTS = 64,
 	WAIT_MS = 10
 };
 
@@ -176,11 +177,13 @@ static void connect_all(struct load *load)
 
 	while (load->ready < load->totals.subscribers) {
 		while (load->opened < load->links_wanted &&
-		       load->opened * load->streams < load->ready + CONNECTS_AT_ONCE * load->streams)
+		       load->opened * load->streams <
+			   load->ready + CONNECTS_AT_ONCE * load->streams)
 			open_link(load);
 		turn(load, WAIT_MS);
 		if (load->ended)
-			errx(1, "the server closed %u of %u subscribers", load->ended, load->opened);
+			errx(1, "the server closed %u of %u subscribers", load->ended,
+			     load->opened);
 		if (clock_monotonic_us() > deadline)
 			errx(1, "%u of %u subscribers were answered", load->ready,
 			     load->totals.subscribers);

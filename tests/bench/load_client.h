@@ -1,5 +1,6 @@
 /*
- * load_client: many subscribers in one thread, one epoll. What load_client.c and the two protocols share.
+ * load_client: many subscribers in one thread, one epoll. What load_client.c and the two protocols
+ * share.
  */
 #ifndef SLUICE_TESTS_BENCH_LOAD_CLIENT_H
 #define SLUICE_TESTS_BENCH_LOAD_CLIENT_H
@@ -20,8 +21,8 @@ struct load {
 	struct link *links;
 	struct event_counter *counters;
 	uint32_t opened; /* links */
-	uint32_t ready; /* subscribers whose response has begun */
-	uint32_t ended; /* links that the server closed, streams that it ended */
+	uint32_t ready;  /* subscribers whose response has begun */
+	uint32_t ended;  /* links that the server closed, streams that it ended */
 	uint64_t bytes, reads;
 	struct event_totals totals;
 };

@@ -45,8 +45,7 @@ static uint32_t wait_for_rate(struct pace *pace, uint32_t max)
 
 uint32_t pace_wait(struct pace *pace, uint32_t max)
 {
-	uint32_t due =
-	    pace->events_per_second > 0 ? wait_for_rate(pace, max) : read_credits(max);
+	uint32_t due = pace->events_per_second > 0 ? wait_for_rate(pace, max) : read_credits(max);
 
 	pace->given += due;
 	return due;

@@ -26,12 +26,15 @@ struct arguments {
 
 static void parse(int argc, char **argv, struct arguments *arguments)
 {
-	static const struct option options[] = {
-	    {"brokers", required_argument, NULL, 'b'}, {"topic", required_argument, NULL, 'o'},
-	    {"key", required_argument, NULL, 'k'},     {"http", required_argument, NULL, 'h'},
-	    {"path", required_argument, NULL, 'x'},    {"payload", required_argument, NULL, 'l'},
-	    {"rate", required_argument, NULL, 'r'},    {"total", required_argument, NULL, 't'},
-	    {NULL, 0, NULL, 0}};
+	static const struct option options[] = {{"brokers", required_argument, NULL, 'b'},
+						{"topic", required_argument, NULL, 'o'},
+						{"key", required_argument, NULL, 'k'},
+						{"http", required_argument, NULL, 'h'},
+						{"path", required_argument, NULL, 'x'},
+						{"payload", required_argument, NULL, 'l'},
+						{"rate", required_argument, NULL, 'r'},
+						{"total", required_argument, NULL, 't'},
+						{NULL, 0, NULL, 0}};
 	int option;
 
 	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {

@@ -1,14 +1,16 @@
 /*
- * raw_limit: what this machine can do: writes the same bytes to the same number of sockets, and does nothing else.
+ * raw_limit: what this machine can do: writes the same bytes to the same number of sockets, and
+ * does nothing else.
  *
  *     raw_limit --port P --subscribers N --frame FILE [--rate R --total T]
  *
- * FILE holds one frame as the gateway sends it. With credits (bench/pace.h) each event is one write(2) to every socket; at a rate, what is
- * due since the last round is.
+ * FILE holds one frame as the gateway sends it. With credits (bench/pace.h) each event is one
+ * write(2) to every socket; at a rate, what is due since the last round is.
  */
 #include <arpa/inet.h>
 #include <err.h>
 #include <getopt.h>
+#include <netinet/tcp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -43,8 +45,10 @@ static int listen_on(uint16_t port)
 static int accept_subscriber(int listener)
 {
 	char head[4096];
-	int fd = accept(listener, NULL, NULL);
+	int fd = accept(listener, NULL, NULL), on = 1;
 
+	/* As servers do: a small write is a segment at once. */
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	if (fd < 0 || read(fd, head, sizeof(head)) <= 0 ||
 	    write(fd, HEAD, sizeof(HEAD) - 1) != sizeof(HEAD) - 1)
 		err(1, "accepting a subscriber");

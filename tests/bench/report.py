@@ -1,5 +1,6 @@
 """What run.py measured, as a table and as a plot."""
 
+import math
 import statistics
 
 TARGETS = {
@@ -38,6 +39,10 @@ class Figures:
     def lost(self, kind, server):
         return sum(run["expected"] - run["total"] for run in self.runs(kind, server))
 
+    def nchan(self):
+        """What nchan manages: it is asked for more."""
+        return self.value("burst", "nchan", "deliveries_per_second")
+
     def idle(self, server):
         return next(entry["bytes"] for entry in self.results["idle"] if entry["server"] == server)
 
@@ -58,23 +63,30 @@ def one_rows(figures):
                    f"| {ratio('deliveries_per_cpu_second'):.2f} | {value('busy'):.0%} |")
 
 
-def burst_rows(figures):
-    yield "| server | deliveries/s | of what was asked, within the time | times nchan | busy |"
+def burst_rows(figures, kind, rate):
+    yield f"{rate:,} events/s to 1,000 subscribers:"
+    yield ""
+    yield "| server | deliveries/s | delivered in the time | times nchan | busy |"
     yield "| --- | ---: | ---: | ---: | ---: |"
     for server in figures.servers:
-        made = median(run["total"] / run["expected"] for run in figures.runs("burst", server))
-        yield (f"| {figures.labels[server]} | {figures.value('burst', server, 'deliveries_per_second'):,.0f} "
-               f"| {made:.1%} | {figures.ratio('burst', server, 'nchan', 'deliveries_per_second'):.1f} "
-               f"| {figures.value('burst', server, 'busy'):.0%} |")
+        if not figures.runs(kind, server):
+            continue
+        made = median(run["total"] / run["expected"] for run in figures.runs(kind, server))
+        times = figures.value(kind, server, "deliveries_per_second") / figures.nchan()
+        yield (f"| {figures.labels[server]} | {figures.value(kind, server, 'deliveries_per_second'):,.0f} "
+               f"| {made:.1%} | {times:.1f} | {figures.value(kind, server, 'busy'):.0%} |")
 
 
 def target_rows(figures):
-    burst = figures.ratio("burst", "sluice", "nchan", "deliveries_per_second")
+    burst = figures.value("burst", "sluice", "deliveries_per_second") / figures.nchan()
+    flood = figures.value("flood", "sluice", "deliveries_per_second") / figures.nchan()
     costs = [f"{cost['instructions']:,.0f} instructions at {cost['subscribers']:,}"
              for cost in figures.results["cost"]]
     measured = {
-        "one": f"{figures.ratio('one', 'sluice', 'raw', 'deliveries_per_second', 1000):.2f}",
-        "burst": f"{figures.lost('burst', 'sluice')} missing, {burst:.1f} times nchan",
+        "one": f"{figures.ratio('one', 'sluice', 'raw', 'deliveries_per_second', 1000):.2f}; "
+               f"{figures.ratio('one', 'sluice', 'raw', 'deliveries_per_cpu_second', 1000):.2f} by CPU time",
+        "burst": f"{figures.lost('burst', 'sluice')} missing; {burst:.1f} times nchan, and "
+                 f"{flood:.1f} times at {figures.results['conditions']['flood_rate']:,} events/s",
         "http1": f"{figures.idle('sluice'):,.0f} bytes",
         "http2": f"{figures.idle('sluice-h2'):,.0f} bytes",
         "filter": ", ".join(costs),
@@ -85,11 +97,32 @@ def target_rows(figures):
         yield f"| {text} | {measured[name]} |"
 
 
+def wrong(results):
+    """Deliveries that did not follow upon the subscriber's last."""
+    runs = [run for kind in ("one", "burst", "flood") for run in results[kind]]
+    return sum(run["wrong"] for run in [*runs, results["filtered"]])
+
+
+def mistakes(results):
+    """What the gateway must not do at any speed; empty where it did not."""
+    figures = Figures(results)
+    filtered = results["filtered"]
+    found = []
+    if wrong(results):
+        found.append(f"{wrong(results)} deliveries are out of order, twice or left out")
+    if figures.lost("burst", "sluice") or figures.lost("burst", "sluice-h2"):
+        found.append("deliveries of a burst are missing")
+    if filtered["total"] != filtered["expected"]:
+        found.append("deliveries to the filtered subscriber are missing")
+    if any(cost["deliveries"] != cost["events"] for cost in results["cost"]):
+        found.append("events were not dispatched")
+    return ", ".join(found)
+
+
 def table(results):
     figures = Figures(results)
     conditions = results["conditions"]
     filtered = results["filtered"]
-    wrong = sum(run["wrong"] for kind in ("one", "burst") for run in results[kind])
     lines = [
         "# Benchmark", "",
         f"{conditions['processors']} processors for everything: server, subscribers, publisher, {conditions['kafka']}. "
@@ -98,7 +131,8 @@ def table(results):
         f"How it is measured: tests/bench/run.py.", "",
         *target_rows(figures), "",
         "## One event at a time", "", *one_rows(figures), "",
-        f"## Bursts: {conditions['burst_rate']:,} events/s to {1000:,} subscribers", "", *burst_rows(figures), "",
+        "## Bursts", "", *burst_rows(figures, "burst", conditions["burst_rate"]), "",
+        *burst_rows(figures, "flood", conditions["flood_rate"]), "",
         "## Memory of an idle subscriber", "",
         "The process's own (Private_Dirty), without the kernel's socket.", "",
         "| server | bytes |", "| --- | ---: |",
@@ -107,67 +141,79 @@ def table(results):
         f"{filtered['subscribers']:,} subscribers with a filter of their own, {filtered['expected']} events for one of them: "
         f"{filtered['total']} delivered to it, {filtered['cpu_process'] / filtered['expected'] * 1e6:,.0f} µs of the "
         f"process's CPU time an event.", "",
-        f"Events out of order, twice or left out, in all runs: {wrong}.", ""]
+        f"Events out of order, twice or left out, in all runs: {wrong(results)}.", ""]
     return "\n".join(lines)
 
 
 COLOURS = {"sluice": "#1b6ca8", "sluice-h2": "#7fb3d9", "raw": "#555555", "nchan": "#d98c3f"}
-PANEL_HEIGHT = 220
-LEFT = 70
-BAR = 26
-GROUP_GAP = 34
-
-
-def bar(x, base, height, colour, text):
-    return (f'<rect x="{x}" y="{base - height:.1f}" width="{BAR - 3}" height="{height:.1f}" fill="{colour}"/>'
-            f'<text x="{x + BAR / 2 - 1.5}" y="{base - height - 4:.1f}" text-anchor="middle" font-size="9">{text}</text>')
+WIDTH, LEFT = 760, 70
+DECADE = 44  # height; the scale is logarithmic, from 1,000 to 10 million
+DECADES = 4
+PANEL = DECADES * DECADE
+BAR = 32
+GROUP_GAP = 36
 
 
 def short(value):
-    return f"{value / 1e6:.2f} M" if value >= 1e6 else f"{value / 1e3:.0f} k"
+    return f"{value / 1e6:.1f} M" if value >= 1e6 else f"{value / 1e3:.0f} k"
 
 
-def panel(title, groups, top, colours):
-    """Groups of bars, each group scaled by the panel's largest value."""
-    base = top + PANEL_HEIGHT
-    scale = (PANEL_HEIGHT - 40) / max(value for _, values in groups for value in values.values())
-    parts = [f'<text x="{LEFT}" y="{top + 6}" font-size="13" font-weight="bold">{title}</text>']
+def text(x, y, content, size=11, anchor="start", weight="normal"):
+    return (f'<text x="{x:.1f}" y="{y:.1f}" font-size="{size}" text-anchor="{anchor}" '
+            f'font-weight="{weight}">{content}</text>')
+
+
+def bar(x, base, server, value):
+    height = DECADE * math.log10(max(value, 1000) / 1000)
+    return (f'<rect x="{x}" y="{base - height:.1f}" width="{BAR - 3}" height="{height:.1f}" fill="{COLOURS[server]}"/>'
+            + text(x + BAR / 2 - 1.5, base - height - 3, short(value), 9, "middle"))
+
+
+def grid(base):
+    for decade in range(DECADES + 1):
+        y = base - decade * DECADE
+        yield f'<line x1="{LEFT - 6}" y1="{y}" x2="{WIDTH - 20}" y2="{y}" stroke="#ddd"/>'
+        yield text(LEFT - 10, y + 4, short(10 ** (3 + decade)), 9, "end")
+
+
+def panel(title, groups, top):
+    base = top + PANEL + 22
+    yield text(LEFT, top, title, 13, weight="bold")
+    yield from grid(base)
     x = LEFT
     for name, values in groups:
-        width = BAR * len(values)
-        parts.append(f'<text x="{x + width / 2}" y="{base + 16}" text-anchor="middle" font-size="11">{name}</text>')
+        yield text(x + BAR * len(values) / 2, base + 15, name, 11, "middle")
         for server, value in values.items():
-            parts.append(bar(x, base, value * scale, colours[server], short(value)))
+            yield bar(x, base, server, value)
             x += BAR
         x += GROUP_GAP
-    parts.append(f'<line x1="{LEFT - 10}" y1="{base}" x2="{x - GROUP_GAP + 10}" y2="{base}" stroke="#000"/>')
-    return "\n".join(parts)
 
 
 def legend(figures, top):
-    parts = []
     for number, server in enumerate(figures.servers):
         y = top + 18 * number
-        parts.append(f'<rect x="{LEFT}" y="{y}" width="12" height="12" fill="{COLOURS[server]}"/>'
-                     f'<text x="{LEFT + 18}" y="{y + 10}" font-size="11">{figures.labels[server]}</text>')
-    return "\n".join(parts)
+        yield f'<rect x="{LEFT}" y="{y}" width="12" height="12" fill="{COLOURS[server]}"/>'
+        yield text(LEFT + 18, y + 10, figures.labels[server])
 
 
 def plot(results):
     figures = Figures(results)
 
     def groups(field):
-        return [(f"{count:,} subscribers",
+        return [(f"{count:,} subscribers" if count > 1 else "1 subscriber",
                  {server: figures.value("one", server, field, count) for server in figures.servers})
                 for count in figures.counts]
 
-    rate = results["conditions"]["burst_rate"]
-    bursts = [(f"{rate:,} events/s to 1,000 subscribers",
-               {server: figures.value("burst", server, "deliveries_per_second") for server in figures.servers})]
-    panels = [panel("One event at a time: deliveries a second", groups("deliveries_per_second"), 30, COLOURS),
-              panel("The same for each second of CPU time of the busiest thread",
-                    groups("deliveries_per_cpu_second"), 300, COLOURS),
-              panel("Bursts: deliveries a second", bursts, 570, COLOURS)]
-    return ('<svg xmlns="http://www.w3.org/2000/svg" width="700" height="910" viewBox="0 0 700 910" '
-            'font-family="sans-serif">\n<rect width="700" height="910" fill="#fff"/>\n'
-            + "\n".join(panels) + "\n" + legend(figures, 830) + "\n</svg>\n")
+    bursts = [(f"{results['conditions'][f'{kind}_rate']:,} events/s",
+               {server: figures.value(kind, server, "deliveries_per_second")
+                for server in figures.servers if figures.runs(kind, server)})
+              for kind in ("burst", "flood")]
+    parts = [*panel("One event at a time: deliveries a second", groups("deliveries_per_second"), 24),
+             *panel("The same for each second of CPU time of the server's busiest thread",
+                    groups("deliveries_per_cpu_second"), 274),
+             *panel("Bursts to 1,000 subscribers: deliveries a second", bursts, 524),
+             *legend(figures, 770)]
+    height = 770 + 18 * len(figures.servers) + 10
+    return (f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height}" viewBox="0 0 {WIDTH} {height}" '
+            f'font-family="sans-serif">\n<rect width="{WIDTH}" height="{height}" fill="#fff"/>\n'
+            + "\n".join(parts) + "\n</svg>\n")

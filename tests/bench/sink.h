@@ -14,7 +14,8 @@ struct sink {
 
 /* `key` NULL: none. Partition 0, which keeps the order. */
 struct sink *sink_open_kafka(const char *brokers, const char *topic, const char *key);
-/* POST on one connection of 127.0.0.1 that is kept, up to 64 ahead of the answers: a request each would measure the publisher. */
+/* POST on one connection of 127.0.0.1 that is kept, up to 64 ahead of the answers: a request each
+ * would measure the publisher. */
 struct sink *sink_open_http(uint16_t port, const char *path);
 
 #endif

@@ -60,8 +60,8 @@ static void publish(struct sink *sink, const char *payload, uint32_t len)
 {
 	struct http_sink *to = (struct http_sink *)sink;
 	char request[1024];
-	int head_len = snprintf(request, sizeof(request), "%sContent-Length: %u\r\n\r\n", to->head,
-				len);
+	int head_len =
+	    snprintf(request, sizeof(request), "%sContent-Length: %u\r\n\r\n", to->head, len);
 	struct iovec parts[] = {{request, (size_t)head_len}, {(void *)(uintptr_t)payload, len}};
 	ssize_t taken;
 

@@ -25,11 +25,11 @@ static void on_delivery(rd_kafka_t *kafka, const rd_kafka_message_t *message, vo
 static void publish(struct sink *sink, const char *payload, uint32_t len)
 {
 	struct kafka_sink *to = (struct kafka_sink *)sink;
-	rd_kafka_resp_err_t error = rd_kafka_producev(
-	    to->kafka, RD_KAFKA_V_TOPIC(to->topic), RD_KAFKA_V_PARTITION(0),
-	    RD_KAFKA_V_KEY(to->key, to->key ? strlen(to->key) : 0),
-	    RD_KAFKA_V_VALUE((void *)(uintptr_t)payload, len),
-	    RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_END);
+	rd_kafka_resp_err_t error =
+	    rd_kafka_producev(to->kafka, RD_KAFKA_V_TOPIC(to->topic), RD_KAFKA_V_PARTITION(0),
+			      RD_KAFKA_V_KEY(to->key, to->key ? strlen(to->key) : 0),
+			      RD_KAFKA_V_VALUE((void *)(uintptr_t)payload, len),
+			      RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_END);
 
 	if (error)
 		errx(1, "produce: %s", rd_kafka_err2str(error));

@@ -464,7 +464,7 @@ static void test_tokens_expiry_ends_open_streams(void **state)
 	(void)state;
 	open_with_token(&lasting, "/users/ada", issue_by(&keys[0], ",\"sub\":\"ada\""),
 			SSE_CLIENT_HTTP1);
-	snprintf(more, sizeof(more), ",\"sub\":\"ada\",\"exp\":%lld", (long long)time(NULL) + 2);
+	snprintf(more, sizeof(more), ",\"sub\":\"ada\",\"exp\":%lld", (long long)time(NULL) + 4);
 	for (size_t i = 0; i < 2; i++)
 		open_with_token(&watches[i], "/users/ada", issue_by(&keys[i], more), https[i]);
 	produce("{\"last\":true}");

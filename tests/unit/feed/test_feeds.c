@@ -258,6 +258,38 @@ static void test_feeds_undecodable_record_is_counted_and_skipped(void **state)
 	teardown(&f);
 }
 
+/* One stream takes the key as text and another as JSON: each reads it in its own way. */
+static void test_feeds_key_is_text_to_one_and_json_to_another(void **state)
+{
+	static const char *const roots[] = {"key", NULL};
+	const struct pattern_scope scope = {NULL, NULL, roots};
+	const struct record record = {
+	    .topic = SLICE_LIT("a"), .has_key = true, .key = SLICE_LIT("5"), .has_value = true};
+	json_t *filter = json_loads("{\"key\": [\"5\"]}", 0, NULL);
+	struct pattern_error error;
+	struct fixture f;
+	struct feed *one, *two;
+
+	(void)state;
+	setup(&f);
+	assert_int_equal(pattern_compile(filter, &scope, &f.one.filter, &error), 0);
+	f.one.parts = DOCUMENT_KEY;
+	f.two.parts = DOCUMENT_KEY_JSON;
+	feeds_declare(f.feeds, &f.one);
+	feeds_declare(f.feeds, &f.two);
+	assert_int_equal(feeds_open(f.feeds, &f.one, NULL, &one), 0);
+	assert_int_equal(feeds_open(f.feeds, &f.two, NULL, &two), 0);
+	feeds_on_record(f.feeds, f.asked.tokens[0], &record);
+	feeds_on_flush(f.feeds);
+	assert_int_equal(events_of(one), 1);
+	assert_int_equal(events_of(two), 1);
+	feeds_close(f.feeds, one);
+	feeds_close(f.feeds, two);
+	pattern_free(f.one.filter);
+	json_decref(filter);
+	teardown(&f);
+}
+
 /* A gap in the log reaches everybody as an event of the window, with an id behind it. */
 static void test_feeds_gap_in_the_log_is_an_event(void **state)
 {
@@ -294,6 +326,7 @@ int main(void)
 	    cmocka_unit_test(test_feeds_joining_feed_begins_where_ingest_is),
 	    cmocka_unit_test(test_feeds_too_many_topics_are_refused),
 	    cmocka_unit_test(test_feeds_undecodable_record_is_counted_and_skipped),
+	    cmocka_unit_test(test_feeds_key_is_text_to_one_and_json_to_another),
 	    cmocka_unit_test(test_feeds_gap_in_the_log_is_an_event),
 	};
 

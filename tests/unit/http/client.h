@@ -6,11 +6,14 @@
 #define SLUICE_TESTS_HTTP_CLIENT_H
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <netinet/tcp.h>
 #include <openssl/ssl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -115,6 +118,10 @@ static inline bool client_read(struct client *client)
 	ssize_t got =
 	    client->ssl ? SSL_read(client->ssl, room, 65536) : recv(client->fd, room, 65536, 0);
 
+	if (got < 0 && errno == EAGAIN) {
+		fprintf(stderr, "nothing has come for %d s\n", CLIENT_PATIENCE_MS / 1000);
+		abort();
+	}
 	if (got <= 0) {
 		client->ended = true;
 		client->reset = got < 0;
@@ -127,11 +134,17 @@ static inline bool client_read(struct client *client)
 /* Reads until input holds `text`; false where the end comes first. */
 static inline bool client_expect(struct client *client, const char *text)
 {
-	while (!client->input.base ||
-	       !memmem(client->input.base, client->input.len, text, strlen(text)))
+	size_t len = strlen(text), seen = 0;
+
+	for (;;) {
+		const struct buffer *input = &client->input;
+
+		if (input->len && memmem(input->base + seen, input->len - seen, text, len))
+			return true;
+		seen = input->len > len ? input->len - len : 0;
 		if (!client_read(client))
 			return false;
-	return true;
+	}
 }
 
 /* Reads to the end; the whole as a string. */

@@ -85,6 +85,14 @@ static void test_http2_hostile_windows_are_borne(void **state)
 	}
 }
 
+/* Takes in what has come, so that neither side blocks. False when the connection has ended. */
+static bool take_in(struct http2_client *http2)
+{
+	while (!http2->client.ended && client_has_input_within(&http2->client, 0))
+		client_read(&http2->client);
+	return !http2->client.ended;
+}
+
 /* Requests that are reset at once (CVE-2023-44487), whatever they ask for. */
 static void test_http2_rapid_reset_is_cut(void **state)
 {
@@ -95,38 +103,38 @@ static void test_http2_rapid_reset_is_cut(void **state)
 		struct http2_client http2 = open_clear();
 		uint32_t requests = fixture.requests;
 
-		for (uint32_t id = 1; id < 40000; id += 2) {
+		for (uint32_t id = 1; id < 40000 && take_in(&http2); id += 2) {
 			http2_get(&http2, id, paths[i]);
 			http2_send_u32(&http2, NGHTTP2_RST_STREAM, id, NGHTTP2_CANCEL);
 		}
-		goodbye(&http2);
-		assert_true(fixture.requests - requests < 3000);
+		assert_int_equal(goodbye(&http2), NGHTTP2_ENHANCE_YOUR_CALM);
+		assert_true(fixture.requests - requests < 1500);
 		http2_close(&http2);
 	}
 }
 
-/* Streams that the server itself is made to reset: by window overflow, by a window update of 0, by
- * a malformed request. */
+/* Streams that the server itself is made to reset: by a window's overflow, or by a malformed
+ * request. */
 static void test_http2_provoked_resets_are_cut(void **state)
 {
 	(void)state;
-	for (int i = 0; i < 3; i++) {
+	for (int i = 0; i < 2; i++) {
 		struct http2_client http2 = open_clear();
 		uint32_t requests = fixture.requests;
 
-		for (uint32_t id = 1; id < 40000; id += 2) {
-			http2_get(&http2, id, i == 2 ? "" : "/stream");
-			http2_send_u32(&http2, NGHTTP2_WINDOW_UPDATE, id, i ? 0 : 0x7fffffff);
+		for (uint32_t id = 1; id < 40000 && take_in(&http2); id += 2) {
+			http2_get(&http2, id, i ? "" : "/stream");
+			http2_send_u32(&http2, NGHTTP2_WINDOW_UPDATE, id, 0x7fffffff);
 		}
-		goodbye(&http2);
-		assert_true(fixture.requests - requests < 3000);
+		assert_int_equal(goodbye(&http2), NGHTTP2_ENHANCE_YOUR_CALM);
+		assert_true(fixture.requests - requests < 1500);
 		http2_close(&http2);
 	}
 }
 
 /*
- * A flood of one frame beside a waiting request, while all that comes back is read. Answers the code of the GOAWAY that it is cut
- * off with, -1 where there is only an end.
+ * A flood of one frame beside a waiting request, while all that comes back is read. Answers the
+ * code of the GOAWAY that it is cut off with, -1 where there is only an end.
  */
 static int64_t flood(uint8_t type, uint8_t flags, uint32_t id, const void *payload, size_t len)
 {
@@ -136,9 +144,8 @@ static int64_t flood(uint8_t type, uint8_t flags, uint32_t id, const void *paylo
 	http2_get(&http2, 1, "/late");
 	for (int i = 0; i < 20000 && !http2.client.ended; i++) {
 		http2_send_frame(&http2, type, flags, id, payload, len);
-		while (i % 100 == 0 && !http2.client.ended &&
-		       client_has_input_within(&http2.client, 0))
-			client_read(&http2.client);
+		if (i % 100 == 0)
+			take_in(&http2);
 	}
 	code = goodbye(&http2);
 	http2_close(&http2);
@@ -150,29 +157,25 @@ static int64_t flood(uint8_t type, uint8_t flags, uint32_t id, const void *paylo
 static void test_http2_floods_are_cut(void **state)
 {
 	static const uint8_t zeros[16384], priority[5] = {0, 0, 0, 3, 1},
-			     settings[6] = {0, 4, 0, 1, 0, 0};
+					   settings[6] = {0, 4, 0, 1, 0, 0};
 	static const struct {
 		uint8_t type, flags;
 		uint32_t id;
 		const void *payload;
 		size_t len;
 	} rows[] = {
-		{NGHTTP2_PING, 0, 0, zeros, 8},
-		{NGHTTP2_PING, NGHTTP2_FLAG_ACK, 0, zeros, 8},
-		{NGHTTP2_SETTINGS, 0, 0, settings, 6},
-		{NGHTTP2_SETTINGS, 0, 0, NULL, 0},
-		{NGHTTP2_PRIORITY, 0, 1, priority, 5},
-		{NGHTTP2_GOAWAY, 0, 0, zeros, 8},
-		{0xee, 0, 0, zeros, 0},
+	    {NGHTTP2_PING, 0, 0, zeros, 8},        {NGHTTP2_PING, NGHTTP2_FLAG_ACK, 0, zeros, 8},
+	    {NGHTTP2_SETTINGS, 0, 0, settings, 6}, {NGHTTP2_SETTINGS, 0, 0, NULL, 0},
+	    {NGHTTP2_PRIORITY, 0, 1, priority, 5}, {NGHTTP2_GOAWAY, 0, 0, zeros, 8},
 	};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		int64_t code = flood(rows[i].type, rows[i].flags, rows[i].id, rows[i].payload,
-				     rows[i].len);
+		int64_t code =
+		    flood(rows[i].type, rows[i].flags, rows[i].id, rows[i].payload, rows[i].len);
 
-		if (code != NGHTTP2_ENHANCE_YOUR_CALM && code != -1)
-			fail_msg("row %zu: %d", i, (int)code);
+		/* More answers at once than libnghttp2 keeps are an end without a word. */
+		assert_true(code == NGHTTP2_ENHANCE_YOUR_CALM || code == -1);
 	}
 	assert_int_equal(flood(NGHTTP2_SETTINGS, NGHTTP2_FLAG_ACK, 0, NULL, 0),
 			 NGHTTP2_PROTOCOL_ERROR);
@@ -180,6 +183,19 @@ static void test_http2_floods_are_cut(void **state)
 	assert_int_equal(flood(NGHTTP2_CONTINUATION, 0, 1, zeros, 100), NGHTTP2_PROTOCOL_ERROR);
 	assert_int_equal(flood(NGHTTP2_WINDOW_UPDATE, 0, 0, "\x7f\xff\xff\xff", 4),
 			 NGHTTP2_FLOW_CONTROL_ERROR);
+}
+
+/* Frames of a type that nobody knows are ignored, as RFC 9113, 5.5 wants it. */
+static void test_http2_unknown_frames_are_ignored(void **state)
+{
+	struct http2_client http2 = open_clear();
+
+	(void)state;
+	for (int i = 0; i < 10000; i++)
+		http2_send_frame(&http2, 0xee, 0xff, 7, "unknown", 7);
+	http2_get(&http2, 1, "/hello");
+	assert_int_equal(http2_status(&http2, 1), 200);
+	http2_close(&http2);
 }
 
 /* DATA without bytes on a request whose end does not come. */
@@ -355,6 +371,7 @@ int main(void)
 	    TEST(test_http2_rapid_reset_is_cut),
 	    TEST(test_http2_provoked_resets_are_cut),
 	    TEST(test_http2_floods_are_cut),
+	    TEST(test_http2_unknown_frames_are_ignored),
 	    TEST(test_http2_empty_data_is_cut),
 	    TEST(test_http2_continuation_flood_is_cut),
 	    TEST(test_http2_hpack_bomb_is_refused),
