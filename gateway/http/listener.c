@@ -22,6 +22,9 @@ enum {
 	KEEPALIVE_IDLE_S = 60,
 	KEEPALIVE_INTERVAL_S = 15,
 	KEEPALIVE_PROBES = 4,
+	/* The kernel gives up a client that takes nothing later than the gateway, which has a
+	   reason to name. */
+	KERNEL_GRACE_MS = 5000,
 	/* Room is announced when less than this is unsent: the rest stays in the window, not in the
 	   kernel. */
 	NOTSENT_LOWAT_BYTES = 16 * 1024,
@@ -129,7 +132,8 @@ static void set_up_connection(int fd, const struct http_settings *settings)
 {
 	set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
 	set_option(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, NOTSENT_LOWAT_BYTES);
-	set_option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, (int)settings->slow_client_timeout_ms);
+	set_option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT,
+		   (int)settings->slow_client_timeout_ms + KERNEL_GRACE_MS);
 	set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
 	set_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, KEEPALIVE_IDLE_S);
 	set_option(fd, IPPROTO_TCP, TCP_KEEPINTVL, KEEPALIVE_INTERVAL_S);

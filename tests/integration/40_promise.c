@@ -15,6 +15,7 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "lib/credentials.h"
 #include "lib/gateway_process.h"
 #include "lib/kafka_broker.h"
 #include "lib/kafka_producer.h"
@@ -77,6 +78,7 @@ struct subscriber {
 	struct ledger ledger;
 	struct sse_client *client;
 	char path[64];
+	enum sse_client_http http;
 	uint32_t connected;
 	bool (*wants)(const struct subscriber *subscriber, const struct event *event);
 	uint32_t choice; /* the user or the level */
@@ -109,7 +111,11 @@ static bool wants_ticks(const struct subscriber *subscriber, const struct event 
 #define JSON(...) #__VA_ARGS__
 static const char config[] = JSON(
 {
-	"listeners": [{ "address": "127.0.0.1", "port": "${PROMISE_PORT}" }],
+	"listeners": [
+		{ "address": "127.0.0.1", "port": "${PROMISE_PORT}" },
+		{ "address": "127.0.0.1", "port": "${PROMISE_TLS_PORT}",
+		  "tls": { "certificate_file": "${PROMISE_FOLDER}/cert.pem", "key_file": "${PROMISE_FOLDER}/key.pem" } }
+	],
 	"http": { "loops": 2 },
 	"kafka": { "bootstrap.servers": "${PROMISE_KAFKA}", "fetch.wait.max.ms": 10 },
 	"ingest": { "warm": "${PROMISE_WARM}" },
@@ -142,7 +148,9 @@ struct run {
 	const struct settings *settings;
 	uint64_t random;
 	struct gateway_process replicas[REPLICAS];
-	char ports[REPLICAS][8];
+	char ports[REPLICAS][2][8];
+	char folder[CHILD_PATH_BYTES]; /* the certificate's */
+	char ca_file[CHILD_PATH_BYTES + 16];
 	bool up[REPLICAS];
 	struct kafka_producer *producer;
 	char topic[32], ticks[32];
@@ -166,6 +174,7 @@ static uint32_t draw(struct run *run, uint32_t below)
 static void set_environment(const struct run *run)
 {
 	setenv("PROMISE_KAFKA", broker.bootstrap, 1);
+	setenv("PROMISE_FOLDER", run->folder, 1);
 	setenv("PROMISE_TOPIC", run->topic, 1);
 	setenv("PROMISE_WARM", run->settings->warm, 1);
 	setenv("PROMISE_WINDOW", run->settings->window, 1);
@@ -174,7 +183,8 @@ static void set_environment(const struct run *run)
 
 static void start_replica(struct run *run, size_t number)
 {
-	setenv("PROMISE_PORT", run->ports[number], 1);
+	setenv("PROMISE_PORT", run->ports[number][0], 1);
+	setenv("PROMISE_TLS_PORT", run->ports[number][1], 1);
 	gateway_process_start(&run->replicas[number]);
 	run->up[number] = true;
 }
@@ -209,31 +219,37 @@ static void on_event(void *context, struct sse_client *client, const struct sse_
 static void url_of(const struct run *run, const struct subscriber *subscriber, uint32_t replica,
 		   char *url, size_t size)
 {
-	snprintf(url, size, "%s%s", run->replicas[replica].url, subscriber->path);
+	bool tls = subscriber->http == SSE_CLIENT_HTTP2_TLS;
+	snprintf(url, size, "%s://127.0.0.1:%s%s", tls ? "https" : "http", run->ports[replica][tls],
+		 subscriber->path);
 }
 
 static struct subscriber *add(struct run *run,
 			      bool (*wants)(const struct subscriber *, const struct event *),
 			      uint32_t choice, const char *path)
 {
-	static const enum sse_client_http https[] = {SSE_CLIENT_HTTP1,
+	static const enum sse_client_http https[] = {SSE_CLIENT_HTTP1, SSE_CLIENT_HTTP2_TLS,
 						     SSE_CLIENT_HTTP2_PRIOR_KNOWLEDGE};
 	struct subscriber *subscriber = &run->subscribers[run->count];
 	char url[128];
 	subscriber->wants = wants;
 	subscriber->choice = choice;
+	subscriber->http = https[run->count % 3];
 	snprintf(subscriber->path, sizeof(subscriber->path), "%s", path);
 	ledger_init(&subscriber->ledger, path, EVENTS);
 	url_of(run, subscriber, draw(run, REPLICAS), url, sizeof(url));
-	subscriber->client = sse_client_open(run->loop, &(struct sse_client_options){
-							    .url = url,
-							    .http = https[run->count % 2],
-							    .own_connection = run->count % 8 == 1,
-							    .eager = true,
-							    .retry_ms = 1 + draw(run, 40),
-							    .on_event = on_event,
-							    .context = subscriber,
-							});
+	subscriber->client = sse_client_open(
+	    run->loop, &(struct sse_client_options){
+			   .url = url,
+			   .http = subscriber->http,
+			   .ca_file = run->ca_file,
+			   /* libcurl 7.88 fails to share it. */
+			   .own_connection = subscriber->http == SSE_CLIENT_HTTP2_PRIOR_KNOWLEDGE,
+			   .eager = true,
+			   .retry_ms = 1 + draw(run, 40),
+			   .on_event = on_event,
+			   .context = subscriber,
+		       });
 	run->count++;
 	return subscriber;
 }
@@ -419,6 +435,15 @@ static void check_ordeal(struct run *run, bool expects_kafka)
 		assert_true(run->replays_from_kafka >= 50);
 }
 
+static void make_certificate(struct run *run)
+{
+	char key_file[CHILD_PATH_BYTES + 16];
+	child_make_folder(run->folder);
+	snprintf(run->ca_file, sizeof(run->ca_file), "%s/cert.pem", run->folder);
+	snprintf(key_file, sizeof(key_file), "%s/key.pem", run->folder);
+	credentials_write_certificate(run->ca_file, key_file);
+}
+
 static void start_run(struct run *run, const struct settings *settings)
 {
 	*run = (struct run){.settings = settings, .random = mix(seed)};
@@ -427,12 +452,15 @@ static void start_run(struct run *run, const struct settings *settings)
 	kafka_broker_create_topic(&broker, run->topic, PARTITIONS);
 	kafka_broker_create_topic(&broker, run->ticks, PARTITIONS);
 	run->producer = kafka_producer_new(broker.bootstrap, NULL);
+	make_certificate(run);
 	run->loop = sse_client_loop_new();
 	set_environment(run);
 	for (size_t i = 0; i < REPLICAS; i++) {
 		gateway_process_init(&run->replicas[i]);
 		gateway_process_configure(&run->replicas[i], config);
-		snprintf(run->ports[i], sizeof(run->ports[i]), "%u", child_free_port());
+		for (int j = 0; j < 2; j++)
+			snprintf(run->ports[i][j], sizeof(run->ports[i][j]), "%u",
+				 child_free_port());
 		start_replica(run, i);
 	}
 }
@@ -443,6 +471,7 @@ static void end_run(struct run *run)
 		ledger_fini(&run->subscribers[i].ledger);
 	sse_client_loop_free(run->loop);
 	kafka_producer_free(run->producer);
+	child_remove_folder(run->folder);
 	for (int i = 0; i < REPLICAS; i++) {
 		assert_int_equal(gateway_process_stop(&run->replicas[i]), 0);
 		gateway_process_fini(&run->replicas[i]);

@@ -27,8 +27,8 @@ struct sse_client {
 	enum sse_client_http http;
 	bool own_connection;
 	bool eager;
-	bool fresh; /* its last connection failed: libcurl 7.88 keeps offering an HTTP/2 one that is dead */
-	bool cut; /* nothing more of this connection counts */
+	bool fresh; /* its last connection failed: libcurl 7.88 would offer it again and again */
+	bool cut;   /* nothing more of this connection counts */
 	bool cut_after_this;
 	bool paused;
 	uint32_t retry_limit_ms;

@@ -181,44 +181,6 @@ static void test_replay_reader_beyond_end_times_out(void **state)
 	close_reader(&f);
 }
 
-/* An offset that the log does not have, in one of two partitions, is Kafka's error; the next read
- * is not told of it again. */
-static void test_replay_reader_offset_out_of_range_fails_once(void **state)
-{
-	struct fixture f;
-
-	(void)state;
-	open_reader(&f, 2);
-	cluster_fill(&f.cluster, f.cluster.topic, 0, 0, 10);
-	cluster_fill(&f.cluster, f.cluster.topic, 1, 0, 10);
-	add_range(&f, 0, 100, 200);
-	add_range(&f, 1, 100, 200);
-	assert_int_equal(read_ranges(&f, PLENTY, FOREVER_MS), ERROR_KAFKA);
-	clear_ranges(&f);
-	add_range(&f, 0, 0, 10);
-	add_range(&f, 1, 0, 10);
-	assert_int_equal(read_ranges(&f, PLENTY, TIMEOUT_MS), 0);
-	assert_int_equal(f.records, 20);
-	close_reader(&f);
-}
-
-/* No such topic, no such partition: an error, not a wait. */
-static void test_replay_reader_unknown_partition_fails(void **state)
-{
-	struct fixture f;
-	int64_t low = -7, high = -7;
-
-	(void)state;
-	open_reader(&f, 1);
-	add_range(&f, 7, 0, 10);
-	assert_int_equal(read_ranges(&f, PLENTY, FOREVER_MS), ERROR_KAFKA);
-	assert_int_equal(replay_reader_bounds(f.reader, f.cluster.topic, 7, 3000, &low, &high),
-			 ERROR_NOT_FOUND);
-	assert_int_equal(low, -7);
-	assert_int_equal(high, -7);
-	close_reader(&f);
-}
-
 /* The first and the next offset, as they are now. */
 static void test_replay_reader_bounds_follow_the_log(void **state)
 {
