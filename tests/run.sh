@@ -136,7 +136,7 @@ run_mode() {
 	run_programs $(tests_of unit SAN="$san")
 	heading "$mode: integration tests"
 	build "$mode integration" SAN="$san" integration-programs
-	SLUICE_BINARY=$PWD/$(tests_of binary SAN="$san") side_by_side=2 run_programs $(tests_of integration SAN="$san")
+	SLUICE_BINARY=$PWD/$(tests_of binary SAN="$san") side_by_side=1 run_programs $(tests_of integration SAN="$san")
 }
 
 run_everything() {

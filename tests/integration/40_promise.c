@@ -27,14 +27,14 @@ enum {
 	EVENTS = 50000,
 	STEPS = 100, /* the events come in so many portions, with something done to somebody between
 			them */
-	CUTS_A_STEP = 2,
+	CUTS_A_STEP = 4,
 	KILLS = 6,
 	REPLICAS = 2,
 	USERS = 100,
 	USER_SUBSCRIBERS = 20,
 	TICKS_EVERY = 8, /* one event in so many goes to the other topic */
 	MAX_SUBSCRIBERS = 32,
-	MAX_CUT_BYTES = 20000,
+	MAX_CUT_BITS = 15, /* a cut comes within so many bytes, small ones as often as large ones */
 	STEP_TURNS = 8,
 	TURN_MS = 10,
 	PATIENCE_MS = 120000,
@@ -324,7 +324,8 @@ static void cut_somebody(struct run *run)
 	char url[128];
 	url_of(run, subscriber, draw(run, REPLICAS), url, sizeof(url));
 	if (draw(run, 3))
-		sse_client_cut_after(subscriber->client, 1 + draw(run, MAX_CUT_BYTES));
+		sse_client_cut_after(subscriber->client,
+				     1 + draw(run, 1u << draw(run, MAX_CUT_BITS + 1)));
 	else
 		sse_client_cut(subscriber->client);
 	sse_client_set_url(subscriber->client, url);
@@ -505,7 +506,7 @@ static void test_promise_with_tiny_windows_holds(void **state)
 {
 	(void)state;
 	keep_the_promise(
-	    &(struct settings){.name = "tiny", .warm = "0s", .window = "64KiB", .chunk = "16KiB"},
+	    &(struct settings){.name = "tiny", .warm = "0s", .window = "64KiB", .chunk = "64KiB"},
 	    true);
 }
 

@@ -195,6 +195,52 @@ static void test_subscriber_idle_heartbeat_moves_the_id(void **state)
 	close_world(&world);
 }
 
+static void connect_to(struct client *client, const struct replica *replica)
+{
+	do {
+		disconnect_client(client);
+		connect_client(client);
+	} while (client->at != replica);
+}
+
+/* Heartbeats of a replica that has read less than the client's last one do not take its id back. */
+static void test_subscriber_ahead_of_its_replica_keeps_its_id(void **state)
+{
+	static struct world world;
+	static struct client client;
+	char before[1024];
+
+	(void)state;
+	open_world(&world, 1 << 20, false);
+	world.stream.heartbeat_ms = 0;
+	init_client(&client, &world, -1);
+	connect_to(&client, &world.replicas[0]);
+	take(&client, SIZE_MAX);
+	for (int i = 0; i < 100; i++)
+		produce(&world);
+	for (int32_t p = 0; p < PARTITIONS; p++)
+		ingest(&world, &world.replicas[0], p, MAX_EVENTS);
+	feeds_on_flush(world.replicas[0].feeds);
+	fanout_turn(world.replicas[0].fanout);
+	take(&client, SIZE_MAX);
+	assert_int_equal(client.received, 100);
+	strcpy(before, client.last_event_id);
+	connect_to(&client, &world.replicas[1]);
+	for (int tries = 0; tries < 20000 && client.heartbeats < 3; tries++) {
+		fanout_turn(world.replicas[1].fanout);
+		tick(&world);
+		take(&client, SIZE_MAX);
+		usleep(500);
+	}
+	assert_true(client.heartbeats >= 3);
+	assert_string_equal(client.last_event_id, before);
+	turn(&world, true);
+	produce(&world);
+	drain(&client, 1);
+	assert_int_equal(client.received, 101);
+	end_alone(&world, &client);
+}
+
 /* One that takes nothing is given up after the time that it has. */
 static void test_subscriber_without_progress_is_given_up(void **state)
 {
@@ -304,6 +350,7 @@ int main(void)
 	    cmocka_unit_test(test_subscriber_overtaken_by_retention_is_told_of_the_gap),
 	    cmocka_unit_test(test_subscriber_with_an_absent_partition_waits_then_is_told),
 	    cmocka_unit_test(test_subscriber_idle_heartbeat_moves_the_id),
+	    cmocka_unit_test(test_subscriber_ahead_of_its_replica_keeps_its_id),
 	    cmocka_unit_test(test_subscriber_without_progress_is_given_up),
 	    cmocka_unit_test(test_subscriber_expired_ends_with_timeout),
 	    cmocka_unit_test(test_subscriber_start_last_gives_the_newest_first),

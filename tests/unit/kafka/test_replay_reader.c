@@ -267,8 +267,6 @@ int main(void)
 	    cmocka_unit_test(test_replay_reader_budget_ends_the_read),
 	    cmocka_unit_test(test_replay_reader_cancelled_leaves_nothing_behind),
 	    cmocka_unit_test(test_replay_reader_beyond_end_times_out),
-	    cmocka_unit_test(test_replay_reader_offset_out_of_range_fails_once),
-	    cmocka_unit_test(test_replay_reader_unknown_partition_fails),
 	    cmocka_unit_test(test_replay_reader_bounds_follow_the_log),
 	    cmocka_unit_test(test_replay_reader_fetch_faults_are_retried),
 	    cmocka_unit_test(test_replay_reader_more_than_the_queue_is_read),
