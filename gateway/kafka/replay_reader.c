@@ -14,6 +14,8 @@
 #include "kafka_conf_priv.h"
 #include "kafka_poll_priv.h"
 
+enum { BOUNDS_MS = 2000 };
+
 struct replay_reader {
 	const struct kafka_settings *settings;
 	struct kafka_health health;
@@ -144,19 +146,42 @@ static struct span *find_span(struct read *read, const rd_kafka_message_t *messa
 	return NULL;
 }
 
-/* Other errors pass, or the read runs into its timeout. */
-static bool is_permanent(rd_kafka_resp_err_t error)
+/*
+ * librdkafka gives a partition up when the broker calls an offset out of range, and says so without
+ * a version: it may speak of an earlier read, or of a replica that was behind. If the log has the
+ * offset, the partition is started again where it stands.
+ */
+static int retry_span(struct read *read, struct span *span)
+{
+	struct replay_reader *reader = read->reader;
+	const struct replay_range *range = span->range;
+	int64_t low, high;
+
+	if (rd_kafka_query_watermark_offsets(reader->kafka, range->topic, range->partition, &low,
+					     &high, BOUNDS_MS) ||
+	    span->next < low || span->next > high)
+		return ERROR_KAFKA;
+	rd_kafka_consume_stop(span->handle, range->partition);
+	if (rd_kafka_consume_start_queue(span->handle, range->partition, span->next,
+					 reader->poll.queue))
+		return ERROR_KAFKA;
+	return 0;
+}
+
+/* What is not permanent passes, or the read runs into its timeout. */
+static int take_error(struct read *read, struct span *span, rd_kafka_resp_err_t error)
 {
 	switch (error) {
 	case RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET:
 	case RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE:
+		return retry_span(read, span);
 	case RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC:
 	case RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION:
 	case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART:
 	case RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED:
-		return true;
+		return ERROR_KAFKA;
 	default:
-		return false;
+		return 0;
 	}
 }
 
@@ -186,7 +211,7 @@ static int take(struct read *read, const rd_kafka_message_t *message)
 		return 0;
 	}
 	if (message->err)
-		return is_permanent(message->err) ? ERROR_KAFKA : 0;
+		return take_error(read, span, message->err);
 	if (message->offset < span->next)
 		return 0;
 	if (message->offset >= span->range->until) {
@@ -243,7 +268,7 @@ static int run(struct read *read, uint32_t timeout_ms)
 	return error;
 }
 
-/* Errors carry no version: what an earlier read has left is not this one's. */
+/* What an earlier read has left behind. */
 static void drain(struct replay_reader *reader)
 {
 	while (kafka_poll_wait(&reader->poll, 0))

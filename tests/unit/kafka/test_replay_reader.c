@@ -181,6 +181,47 @@ static void test_replay_reader_beyond_end_times_out(void **state)
 	close_reader(&f);
 }
 
+/* An offset that the log does not have, in one of two partitions, is Kafka's error and ends the
+ * read at once; the next read is not told of it again. */
+static void test_replay_reader_offset_out_of_range_fails_once(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	open_reader(&f, 2);
+	cluster_fill(&f.cluster, f.cluster.topic, 0, 0, 10);
+	cluster_fill(&f.cluster, f.cluster.topic, 1, 0, 10);
+	for (int i = 0; i < 20; i++) {
+		clear_ranges(&f);
+		add_range(&f, 0, 100, 200);
+		add_range(&f, 1, 100, 200);
+		assert_int_equal(read_ranges(&f, PLENTY, FOREVER_MS), ERROR_KAFKA);
+		clear_ranges(&f);
+		add_range(&f, 0, 0, 10);
+		add_range(&f, 1, 0, 10);
+		assert_int_equal(read_ranges(&f, PLENTY, TIMEOUT_MS), 0);
+		assert_int_equal(f.records, 20);
+	}
+	close_reader(&f);
+}
+
+/* A partition that does not exist gives nothing until the time is over, and has no bounds. */
+static void test_replay_reader_unknown_partition_fails(void **state)
+{
+	struct fixture f;
+	int64_t low = -7, high = -7;
+
+	(void)state;
+	open_reader(&f, 1);
+	add_range(&f, 7, 0, 10);
+	assert_int_equal(read_ranges(&f, PLENTY, 500), ERROR_KAFKA);
+	assert_int_equal(replay_reader_bounds(f.reader, f.cluster.topic, 7, 3000, &low, &high),
+			 ERROR_NOT_FOUND);
+	assert_int_equal(low, -7);
+	assert_int_equal(high, -7);
+	close_reader(&f);
+}
+
 /* The first and the next offset, as they are now. */
 static void test_replay_reader_bounds_follow_the_log(void **state)
 {
@@ -208,6 +249,7 @@ static void test_replay_reader_fetch_faults_are_retried(void **state)
 	    RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION,
 	    RD_KAFKA_RESP_ERR_REQUEST_TIMED_OUT,
 	    RD_KAFKA_RESP_ERR_UNKNOWN,
+	    RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE,
 	    RD_KAFKA_RESP_ERR__TRANSPORT,
 	};
 	struct fixture f;
@@ -267,6 +309,8 @@ int main(void)
 	    cmocka_unit_test(test_replay_reader_budget_ends_the_read),
 	    cmocka_unit_test(test_replay_reader_cancelled_leaves_nothing_behind),
 	    cmocka_unit_test(test_replay_reader_beyond_end_times_out),
+	    cmocka_unit_test(test_replay_reader_offset_out_of_range_fails_once),
+	    cmocka_unit_test(test_replay_reader_unknown_partition_fails),
 	    cmocka_unit_test(test_replay_reader_bounds_follow_the_log),
 	    cmocka_unit_test(test_replay_reader_fetch_faults_are_retried),
 	    cmocka_unit_test(test_replay_reader_more_than_the_queue_is_read),
