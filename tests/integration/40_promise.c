@@ -15,6 +15,7 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "base/mem.h"
 #include "lib/credentials.h"
 #include "lib/gateway_process.h"
 #include "lib/kafka_broker.h"
@@ -481,14 +482,14 @@ static void end_run(struct run *run)
 
 static void keep_the_promise(const struct settings *settings, bool expects_kafka)
 {
-	struct run *run = test_malloc(sizeof(*run));
+	struct run *run = MEM_NEW(struct run);
 	start_run(run, settings);
 	add_subscribers(run);
 	assert_true(sse_client_loop_until(run->loop, all_connected, run, PATIENCE_MS));
 	play_to_the_end(run);
 	check_ordeal(run, expects_kafka);
 	end_run(run);
-	test_free(run);
+	free(run);
 }
 
 /* With windows that hold everything, the ids lead back into memory. */
