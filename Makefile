@@ -62,10 +62,10 @@ test: deps-test
 deps-run deps-test: deps-%:
 	@tests/deps.sh $*
 
-# ThreadSanitizer has to know librdkafka's threads in the program, too.
-PROGRAM_EXTRA := $(if $(findstring thread,$(SAN)),$(BUILD)/tests/lib/tsan_threads.o)
+# ThreadSanitizer has to know librdkafka's threads.
+TSAN_THREADS := $(if $(findstring thread,$(SAN)),$(BUILD)/tests/lib/tsan_threads.o)
 
-$(BUILD)/sluice: $(BUILD)/gateway/main.o $(PROGRAM_EXTRA) $(LIBRARY)
+$(BUILD)/sluice: $(BUILD)/gateway/main.o $(TSAN_THREADS) $(LIBRARY)
 	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 $(LIBRARY): $(OBJECTS)
@@ -81,8 +81,8 @@ $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(if $(filter tests/%,$<),-Itests) $(CFLAGS) -MMD -MP -c -o $@ $<
 
-$(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(LIBRARY)
-	$(CC) $(TEST_LDFLAGS) -o $@ $< $(TEST_LDLIBS)
+$(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(TSAN_THREADS) $(LIBRARY)
+	$(CC) $(TEST_LDFLAGS) -o $@ $< $(TSAN_THREADS) $(TEST_LDLIBS)
 
 $(BUILD)/tests/unit/lib/%: $(BUILD)/tests/unit/lib/%.o $(TEST_LIBRARY) $(LIBRARY)
 	$(CC) $(TEST_LDFLAGS) -o $@ $< $(TEST_LIBRARY) $(TEST_LDLIBS)

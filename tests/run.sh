@@ -13,6 +13,8 @@ mkdir -p "$logs"
 export SLUICE_KAFKA_JARS=$PWD/build/kafka
 export LSAN_OPTIONS=suppressions=$PWD/tests/lib/lsan.supp:print_suppressions=0
 export TSAN_OPTIONS=suppressions=$PWD/tests/lib/tsan.supp
+# ThreadSanitizer needs its part of the address space, which a kernel that randomizes with 32 bits may take.
+fixed_addresses=$(setarch -R true 2>/dev/null && echo setarch -R)
 
 heading() {
 	printf '\n== %s\n' "$*"
@@ -56,7 +58,7 @@ start_program() {
 	export SLUICE_TEST_LOGS=$PWD/${log%.log}
 	rm -rf "$SLUICE_TEST_LOGS" "$log.code"
 	mkdir -p "$SLUICE_TEST_LOGS"
-	timeout 600 "$1" >"$log" 2>&1 </dev/null
+	timeout 600 $fixed_addresses "$1" >"$log" 2>&1 </dev/null
 	echo $? >"$log.code"
 }
 
