@@ -13,7 +13,7 @@ mkdir -p "$logs"
 export SLUICE_KAFKA_JARS=$PWD/build/kafka
 export LSAN_OPTIONS=suppressions=$PWD/tests/lib/lsan.supp:print_suppressions=0
 export TSAN_OPTIONS=suppressions=$PWD/tests/lib/tsan.supp
-# ThreadSanitizer needs its part of the address space, which a kernel that randomizes with 32 bits may take.
+# The sanitizers need their parts of the address space, which a kernel that randomizes with 32 bits may take.
 fixed_addresses=$(setarch -R true 2>/dev/null && echo setarch -R)
 
 heading() {
@@ -105,7 +105,7 @@ run_fuzz() {
 	shift 3
 	for target in "$@"; do
 		mkdir -p "build/fuzz/found/$target" "tests/fuzz/corpus/$target"
-		check "fuzz $target" "$dir/fuzz_$target" -runs="$runs" -max_total_time="$seconds" -verbosity=0 \
+		check "fuzz $target" $fixed_addresses "$dir/fuzz_$target" -runs="$runs" -max_total_time="$seconds" -verbosity=0 \
 			-artifact_prefix="build/fuzz/found/$target/" "build/fuzz/found/$target" "tests/fuzz/corpus/$target"
 	done
 }
