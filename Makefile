@@ -9,9 +9,9 @@ SAN ?=
 comma := ,
 MODE := $(if $(SAN),san-$(subst $(comma),-,$(SAN)),release)
 BUILD ?= build/$(MODE)
-FOLDERS ?= base event feed kafka auth http
+FOLDERS ?= base event feed kafka postgres auth http
 
-PACKAGES := libh2o-evloop libnghttp2 rdkafka jansson cjose libcurl openssl zlib
+PACKAGES := libh2o-evloop libnghttp2 rdkafka libpq jansson cjose libcurl openssl zlib
 # Where pkg-config or a library is still missing, `deps` says so in its own words.
 PACKAGE_CFLAGS = $(shell pkg-config --cflags $(PACKAGES) 2>/dev/null)
 PACKAGE_LIBS = $(shell pkg-config --libs $(PACKAGES) 2>/dev/null)

@@ -3,6 +3,7 @@
 
 #include "base/mem.h"
 #include "event/document.h"
+#include "event/siphash_priv.h"
 #include "event/stream_priv.h"
 
 /* What the compile of a pattern may refer to, and what it asked for in vain. */
@@ -192,6 +193,17 @@ static unsigned parts_of(const struct pattern *filter)
 	return parts;
 }
 
+/* The order of a pattern's fields says nothing. */
+static uint64_t hash_of(const json_t *source)
+{
+	static const uint64_t key[2] = {0, 0};
+	char *text = json_dumps(source, JSON_COMPACT | JSON_SORT_KEYS);
+	uint64_t hash = siphash_2_4(key, slice_of(text));
+
+	free(text);
+	return hash ? hash : 1;
+}
+
 void stream_pattern_read_filter(const struct config_at *at, const json_t *value, void *target)
 {
 	static const char *const roots[] = {"topic", "partition", "key", "headers", "value", NULL};
@@ -203,6 +215,7 @@ void stream_pattern_read_filter(const struct config_at *at, const json_t *value,
 	if (!stream->filter)
 		return;
 	check_filter(at, value, stream);
+	stream->filter_hash = hash_of(value);
 	stream->parts |= parts_of(stream->filter);
 }
 

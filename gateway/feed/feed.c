@@ -1,5 +1,6 @@
 #include "feed/feed.h"
 
+#include <inttypes.h>
 #include <openssl/sha.h>
 #include <stdlib.h>
 
@@ -13,21 +14,29 @@
 
 enum { SKIP_LOG_INTERVAL_MS = 10000 };
 
-/* Lengths stand before the texts, so that no two lists of names look the same. */
-static uint64_t identity_hash(const struct feed *feed)
+static uint64_t hash_of(const struct buffer *text)
 {
-	struct buffer text = {0};
 	unsigned char digest[SHA256_DIGEST_LENGTH];
 	uint64_t hash = 0;
+
+	SHA256((const unsigned char *)text->base, text->len, digest);
+	for (int i = 0; i < 8; i++)
+		hash = hash << 8 | digest[i];
+	return hash;
+}
+
+/* Lengths stand before the texts, so that no two lists of names look the same. */
+static void set_identity(struct feed *feed)
+{
+	struct buffer text = {0};
 
 	buffer_append_format(&text, "%zu:%s", strlen(feed->stream->name), feed->stream->name);
 	for (uint32_t i = 0; i < feed->topic_count; i++)
 		buffer_append_format(&text, ",%zu:%s", strlen(feed->topics[i]), feed->topics[i]);
-	SHA256((const unsigned char *)text.base, text.len, digest);
-	for (int i = 0; i < 8; i++)
-		hash = hash << 8 | digest[i];
+	feed->hash = hash_of(&text);
+	buffer_append_format(&text, ";%" PRIx64, feed->stream->filter_hash);
+	feed->journal_key = hash_of(&text);
 	buffer_free(&text);
-	return hash;
 }
 
 struct feed *feed_new(const struct stream *stream, char **topics, uint32_t topic_count,
@@ -41,7 +50,7 @@ struct feed *feed_new(const struct stream *stream, char **topics, uint32_t topic
 		feed->topics[i] = mem_strdup(topics[i]);
 	feed->topic_count = topic_count;
 	feed->topics_behind = topic_count;
-	feed->hash = identity_hash(feed);
+	set_identity(feed);
 	feed->window = window_new(stream->window_bytes, topic_count, epoch);
 	position_init(&feed->position, topic_count);
 	return feed;

@@ -19,6 +19,9 @@
 	X(PENDING, "the answer is not known yet")                                                  \
 	X(IO, "reading or writing failed")                                                         \
 	X(KAFKA, "Kafka answered with an error")                                                   \
+	X(POSTGRES, "PostgreSQL answered with an error")                                           \
+	X(UNAVAILABLE, "the server cannot be reached")                                             \
+	X(CONFLICT, "somebody else has changed it")                                                \
 	X(CANCELLED, "the caller no longer wants the answer")
 
 enum error_number {

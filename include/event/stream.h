@@ -60,6 +60,9 @@ struct stream {
 	uint32_t heartbeat_ms;
 	uint64_t window_bytes;    /* budget of a feed's window */
 	uint32_t max_event_bytes; /* larger records are skipped and counted */
+	uint64_t filter_hash;     /* of the filter's source; the same in every process; 0: none */
+	uint64_t
+	    journal_retain_ms; /* how long the journal keeps its events; 0: it has no journal */
 };
 
 /* The settings of one stream, into a struct stream whose name is set: one element of the

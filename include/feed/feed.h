@@ -22,6 +22,8 @@ struct feed {
 	char **topics;               /* owned; numbered in this order in positions */
 	uint32_t topic_count;
 	uint64_t hash; /* of its identity, the same on every replica: stream name and topics */
+	uint64_t journal_key; /* the same of name, topics and filter: what the journal's rows belong
+				 to */
 	struct window *window;        /* owned */
 	_Atomic bool ready;           /* caught up with all its topics once */
 	_Atomic uint32_t subscribers; /* on all loops */

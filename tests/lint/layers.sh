@@ -6,9 +6,9 @@ allowed() {
 	case $1 in
 	base) echo "base" ;;
 	event) echo "base event" ;;
-	feed | kafka) echo "$1 base event" ;;
-	auth) echo "auth base" ;;
-	http) echo "http base event feed auth" ;;
+	feed | kafka | postgres) echo "$1 base event" ;;
+	auth) echo "auth base postgres" ;;
+	http) echo "http base event feed auth postgres" ;;
 	esac
 }
 
