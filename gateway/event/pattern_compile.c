@@ -7,7 +7,9 @@
 #include "event/pattern_priv.h"
 
 /* What every refusal of a value ends with. */
-#define VALUES_ARE "strings, numbers, true, false, null and variables such as \"{path.name}\""
+#define VALUES_ARE                                                                                 \
+	"strings, numbers, true, false, null, variables such as \"{path.name}\" and operators "    \
+	"such as {\"prefix\": \"a\"}"
 
 struct compiler {
 	const struct pattern_scope *scope;
@@ -15,6 +17,8 @@ struct compiler {
 	struct buffer pointer; /* where in the source the compiler is */
 	unsigned depth;
 	size_t value_count;
+	struct pattern *pattern;
+	bool bound; /* the source comes from a binding, which may leave little of it */
 };
 
 static int compile_node(struct compiler *compiler, const json_t *source, struct pattern_node *node);
@@ -60,33 +64,38 @@ static size_t enter_element(struct compiler *compiler, size_t index)
 	return len;
 }
 
-static void add_constant(struct pattern_leaf *leaf, struct pattern_value value, char *text)
-{
-	leaf->constants[leaf->constant_count++] = (struct pattern_constant){value, text};
-}
-
 static void add_literal(struct pattern_leaf *leaf, struct pattern_test *literal)
 {
-	struct pattern_value value = {.kind = PATTERN_VALUE_STRING};
-	char *text = NULL;
+	struct pattern_value value = {.kind = PATTERN_VALUE_STRING, .text = SLICE_LIT("")};
 
 	assert(literal->part_count <= 1);
-	if (literal->part_count) {
-		text = literal->parts[0].literal;
-		value.text = (struct slice){text, literal->parts[0].literal_len};
-		literal->parts[0].literal = NULL;
-	}
-	add_constant(leaf, value, text);
+	if (literal->part_count)
+		value.text =
+		    (struct slice){literal->parts[0].literal, literal->parts[0].literal_len};
+	pattern_constants_add(&leaf->constants, &value);
 	pattern_text_fini(literal);
 }
 
-static bool has_variable(const struct pattern_test *test, bool *optional)
+/* Which variables a request may lack is what a binding has to know again. */
+static void note_optional(struct compiler *compiler, const struct pattern_part *part)
+{
+	struct buffer name = {0};
+
+	buffer_append_format(&name, "%s.%s", part->root, part->name);
+	json_object_set_new(compiler->pattern->optional, buffer_text(&name), json_true());
+	buffer_free(&name);
+}
+
+static bool has_variable(struct compiler *compiler, const struct pattern_test *test, bool *optional)
 {
 	bool found = false;
 
 	for (size_t i = 0; i < test->part_count; i++) {
 		found = found || !test->parts[i].literal;
-		*optional = *optional || test->parts[i].optional;
+		if (!test->parts[i].optional)
+			continue;
+		*optional = true;
+		note_optional(compiler, &test->parts[i]);
 	}
 	return found;
 }
@@ -95,12 +104,18 @@ static int compile_string(struct compiler *compiler, struct slice text, struct p
 {
 	char reason[sizeof(compiler->error->reason)];
 	struct pattern_leaf *leaf = &node->leaf;
+	const struct pattern_value constant = {.kind = PATTERN_VALUE_STRING, .text = text};
 	struct pattern_test test;
-	int rc = pattern_text_parse(text, compiler->scope, &test, reason);
+	int rc;
 
+	if (!compiler->scope) {
+		pattern_constants_add(&leaf->constants, &constant);
+		return 0;
+	}
+	rc = pattern_text_parse(text, compiler->scope, &test, reason);
 	if (rc)
 		return refuse(compiler, rc, "%s", reason);
-	if (!has_variable(&test, &leaf->optional)) {
+	if (!has_variable(compiler, &test, &leaf->optional)) {
 		add_literal(leaf, &test);
 		return 0;
 	}
@@ -109,18 +124,68 @@ static int compile_string(struct compiler *compiler, struct slice text, struct p
 	return 0;
 }
 
-static int refuse_element(struct compiler *compiler, const json_t *source)
+/* Keeps every string of an operator that holds a variable. Errors: ERROR_INVALID, refused. */
+static int find_operands(struct compiler *compiler, const json_t *source, struct pattern_leaf *leaf)
 {
-	const char *operator= json_object_iter_key(first_member(source));
+	char reason[sizeof(compiler->error->reason)];
+	struct pattern_test test;
+	int rc = 0;
 
-	if (json_is_array(source))
-		return refuse(compiler, ERROR_INVALID,
-			      "a list in a list; a list holds " VALUES_ARE);
-	if (!operator)
-		return refuse(compiler, ERROR_INVALID, "an empty object; a list holds " VALUES_ARE);
-	return refuse(
-	    compiler, ERROR_INVALID,
-	    "the operator \"%.40s\" is not supported; supported are " VALUES_ARE, operator);
+	for (void *at = first_member(source); !rc && at; at = next_member(source, at))
+		rc = find_operands(compiler, json_object_iter_value(at), leaf);
+	for (size_t i = 0; !rc && i < json_array_size(source); i++)
+		rc = find_operands(compiler, json_array_get(source, i), leaf);
+	if (rc || !json_is_string(source))
+		return rc;
+	rc = pattern_text_parse(
+	    (struct slice){json_string_value(source), json_string_length(source)}, compiler->scope,
+	    &test, reason);
+	if (rc)
+		return refuse(compiler, rc, "%s", reason);
+	if (!has_variable(compiler, &test, &leaf->optional)) {
+		pattern_text_fini(&test);
+		return 0;
+	}
+	leaf->operands = mem_realloc(leaf->operands, (leaf->operand_count + 1) * sizeof(test));
+	leaf->operands[leaf->operand_count++] = test;
+	return 0;
+}
+
+/*
+ * An operator with variables is checked with samples in their place. One without may still have
+ * {{ in its strings.
+ */
+static int compile_operator(struct compiler *compiler, const json_t *source,
+			    struct pattern_node *node)
+{
+	char reason[PATTERN_OPERATOR_REASON_BYTES] = "it holds too many values";
+	struct pattern_binding samples = {.scope = compiler->scope};
+	struct pattern_leaf *leaf = &node->leaf;
+	size_t operands = leaf->operand_count;
+	struct pattern_operator operator;
+	json_t *bound = json_array();
+	int rc = find_operands(compiler, source, leaf);
+
+	if (rc) {
+		json_decref(bound);
+		return rc;
+	}
+	if (compiler->scope)
+		rc = pattern_bind_operator(&samples, source, bound);
+	else
+		json_array_append(bound, (json_t *)(uintptr_t)source);
+	if (!rc)
+		rc = pattern_operator_compile(json_array_get(bound, 0), &operator, reason);
+	json_decref(bound);
+	if (rc)
+		return refuse(compiler, rc, "%s", reason);
+	if (leaf->operand_count == operands) {
+		leaf->operators[leaf->operator_count++] = operator;
+		return 0;
+	}
+	pattern_operator_fini(&operator);
+	leaf->inexact = node->has_variables = compiler->pattern->inexact = true;
+	return 0;
 }
 
 static int compile_element(struct compiler *compiler, const json_t *source,
@@ -131,18 +196,15 @@ static int compile_element(struct compiler *compiler, const json_t *source,
 	if (++compiler->value_count > PATTERN_MAX_VALUES)
 		return refuse(compiler, ERROR_LIMIT, "a pattern has at most %d values in all",
 			      PATTERN_MAX_VALUES);
+	if (json_is_object(source))
+		return compile_operator(compiler, source, node);
 	if (!pattern_value_read(source, &value))
-		return refuse_element(compiler, source);
+		return refuse(compiler, ERROR_INVALID,
+			      "a list in a list; a list holds " VALUES_ARE);
 	if (value.kind == PATTERN_VALUE_STRING)
 		return compile_string(compiler, value.text, node);
-	add_constant(&node->leaf, value, NULL);
+	pattern_constants_add(&node->leaf.constants, &value);
 	return 0;
-}
-
-static int compare_constants(const void *a, const void *b)
-{
-	return pattern_value_compare(&((const struct pattern_constant *)a)->value,
-				     &((const struct pattern_constant *)b)->value);
 }
 
 static int compile_leaf(struct compiler *compiler, const json_t *source, struct pattern_node *node)
@@ -154,7 +216,7 @@ static int compile_leaf(struct compiler *compiler, const json_t *source, struct 
 	if (!count)
 		return refuse(compiler, ERROR_INVALID,
 			      "an empty list matches nothing; list at least one value");
-	leaf->constants = mem_zalloc(count * sizeof(leaf->constants[0]));
+	leaf->operators = mem_zalloc(count * sizeof(leaf->operators[0]));
 	leaf->tests = mem_zalloc(count * sizeof(leaf->tests[0]));
 	for (size_t i = 0; i < count; i++) {
 		size_t outside = enter_element(compiler, i);
@@ -164,7 +226,7 @@ static int compile_leaf(struct compiler *compiler, const json_t *source, struct 
 			return rc;
 		compiler->pointer.len = outside;
 	}
-	qsort(leaf->constants, leaf->constant_count, sizeof(leaf->constants[0]), compare_constants);
+	pattern_constants_sort(&leaf->constants);
 	return 0;
 }
 
@@ -199,16 +261,49 @@ static bool is_root(const struct compiler *compiler, const char *name)
 	return false;
 }
 
+static int compile_object(struct compiler *compiler, const json_t *source,
+			  struct pattern_node *node);
+
+/* The alternatives stand at the same depth as the object that "$or" is in. */
+static int compile_or(struct compiler *compiler, const json_t *source, struct pattern_node *node)
+{
+	size_t count = json_array_size(source);
+	int rc = 0;
+
+	node->kind = PATTERN_NODE_OR;
+	if (count < 2 && !compiler->bound)
+		return refuse(compiler, ERROR_INVALID,
+			      "\"$or\" takes a list of objects, two at least");
+	node->alternatives = mem_zalloc(count * sizeof(node->alternatives[0]));
+	compiler->depth--;
+	for (size_t i = 0; !rc && i < count; i++) {
+		const json_t *alternative = json_array_get(source, i);
+		size_t outside = enter_element(compiler, i);
+
+		if (++compiler->value_count > PATTERN_MAX_VALUES || !json_is_object(alternative))
+			rc = refuse(compiler, ERROR_INVALID,
+				    "\"$or\" takes a list of objects, %d at most",
+				    PATTERN_MAX_VALUES);
+		else
+			rc = compile_object(compiler, alternative,
+					    &node->alternatives[node->alternative_count++]);
+		if (rc)
+			return rc;
+		node->has_variables = node->has_variables || node->alternatives[i].has_variables;
+		compiler->pointer.len = outside;
+	}
+	compiler->depth++;
+	return 0;
+}
+
 static int compile_field(struct compiler *compiler, const char *name, const json_t *source,
 			 struct pattern_field *field)
 {
 	field->name = mem_strdup(name);
 	if (!strcmp(name, "$or"))
-		return refuse(
-		    compiler, ERROR_INVALID,
-		    "the operator \"$or\" is not supported; a list of values is an \"or\" "
-		    "on one field");
-	if (compiler->depth == 1 && compiler->scope->roots && !is_root(compiler, name))
+		return compile_or(compiler, source, &field->node);
+	if (compiler->depth == 1 && compiler->scope && compiler->scope->roots &&
+	    !is_root(compiler, name))
 		return refuse_root(compiler, name);
 	return compile_node(compiler, source, &field->node);
 }
@@ -219,13 +314,13 @@ static int compile_object(struct compiler *compiler, const json_t *source,
 	size_t count = json_object_size(source);
 
 	node->kind = PATTERN_NODE_OBJECT;
-	if (!count)
+	if (!count && !compiler->bound)
 		return refuse(compiler, ERROR_INVALID,
 			      "an empty object asks for nothing; name at least one field");
 	if (++compiler->depth > PATTERN_MAX_DEPTH)
 		return refuse(compiler, ERROR_LIMIT, "objects are nested more than %d deep",
 			      PATTERN_MAX_DEPTH);
-	node->fields = mem_zalloc(count * sizeof(node->fields[0]));
+	node->fields = mem_zalloc((count + 1) * sizeof(node->fields[0]));
 	for (void *at = first_member(source); at; at = next_member(source, at)) {
 		const char *name = json_object_iter_key(at);
 		size_t outside = enter_member(compiler, name);
@@ -254,23 +349,41 @@ static int compile_node(struct compiler *compiler, const json_t *source, struct 
 		      "a condition is a list of values, such as [\"a\"] or [1, 2], or an object");
 }
 
-int pattern_compile(const json_t *source, const struct pattern_scope *scope,
-		    struct pattern **pattern, struct pattern_error *error)
+static int compile(struct compiler *compiler, const json_t *source, struct pattern **pattern)
 {
-	struct compiler compiler = {.scope = scope, .error = error};
 	struct pattern *compiled = MEM_NEW(struct pattern);
 	int rc;
 
+	compiler->pattern = compiled;
+	compiled->optional = json_object();
 	if (json_dumpb(source, NULL, 0, JSON_COMPACT | JSON_ENCODE_ANY) > PATTERN_MAX_BYTES)
-		rc = refuse(&compiler, ERROR_LIMIT, "a pattern has at most %d bytes",
+		rc = refuse(compiler, ERROR_LIMIT, "a pattern has at most %d bytes",
 			    PATTERN_MAX_BYTES);
 	else
-		rc = compile_node(&compiler, source, &compiled->root);
-	buffer_free(&compiler.pointer);
+		rc = compile_node(compiler, source, &compiled->root);
+	buffer_free(&compiler->pointer);
 	if (rc) {
 		pattern_free(compiled);
 		return rc;
 	}
+	if (compiled->inexact)
+		compiled->source = json_deep_copy(source);
 	*pattern = compiled;
 	return 0;
+}
+
+int pattern_compile(const json_t *source, const struct pattern_scope *scope,
+		    struct pattern **pattern, struct pattern_error *error)
+{
+	struct compiler compiler = {.scope = scope, .error = error};
+
+	return compile(&compiler, source, pattern);
+}
+
+int pattern_compile_bound(const json_t *source, struct pattern **pattern,
+			  struct pattern_error *error)
+{
+	struct compiler compiler = {.bound = true, .error = error};
+
+	return compile(&compiler, source, pattern);
 }

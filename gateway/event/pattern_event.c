@@ -5,34 +5,84 @@
 static int walk_node(const struct pattern_node *node, const json_t *value, struct route_keys *keys,
 		     struct route_set *set);
 
-static int compare_constant(const void *wanted, const void *constant)
+static bool value_holds(const struct pattern_leaf *leaf, const struct pattern_value *value)
 {
-	return pattern_value_compare(wanted, &((const struct pattern_constant *)constant)->value);
+	if (pattern_constants_hold(&leaf->constants, value))
+		return true;
+	for (size_t i = 0; i < leaf->operator_count; i++)
+		if (pattern_operator_holds(&leaf->operators[i], value))
+			return true;
+	return false;
 }
 
-/* True where the value, or an element of the array, is one of the constants. */
-static bool leaf_holds(const struct pattern_leaf *leaf, const json_t *json)
+/* True where the value, or one in the array, holds; *found where there is one at all. */
+static bool any_holds(const struct pattern_leaf *leaf, const json_t *json, bool *found)
 {
 	struct pattern_value value;
 
 	for (size_t i = 0; i < json_array_size(json); i++)
-		if (leaf_holds(leaf, json_array_get(json, i)))
+		if (any_holds(leaf, json_array_get(json, i), found))
 			return true;
-	return pattern_value_read(json, &value) &&
-	       bsearch(&value, leaf->constants, leaf->constant_count, sizeof(leaf->constants[0]),
-		       compare_constant);
+	if (!pattern_value_read(json, &value))
+		return false;
+	*found = true;
+	return value_holds(leaf, &value);
 }
 
-static int push_scalars(const json_t *json, struct route_keys *keys, struct route_set *set)
+static bool asks_for_absence(const struct pattern_operator *operator)
 {
-	struct pattern_value value;
-	int rc = 0;
+	return operator->kind == PATTERN_EXISTS && !operator->present;
+}
 
-	for (size_t i = 0; !rc && i < json_array_size(json); i++)
-		rc = push_scalars(json_array_get(json, i), keys, set);
-	if (!rc && pattern_value_read(json, &value))
-		rc = pattern_push_value(&value, keys, set);
-	return rc;
+static bool leaf_holds(const struct pattern_leaf *leaf, const json_t *json)
+{
+	bool found = false;
+
+	if (any_holds(leaf, json, &found))
+		return true;
+	for (size_t i = 0; !found && i < leaf->operator_count; i++)
+		if (asks_for_absence(&leaf->operators[i]))
+			return true;
+	return false;
+}
+
+static bool or_holds(const struct pattern_node *node, const json_t *object)
+{
+	for (size_t i = 0; i < node->alternative_count; i++)
+		if (pattern_node_holds(&node->alternatives[i], object))
+			return true;
+	return false;
+}
+
+static bool fields_hold(const struct pattern_node *node, const json_t *object)
+{
+	for (size_t i = 0; i < node->field_count; i++) {
+		const struct pattern_field *field = &node->fields[i];
+
+		if (field->node.kind == PATTERN_NODE_OR
+			? !or_holds(&field->node, object)
+			: !pattern_node_holds(&field->node, json_object_get(object, field->name)))
+			return false;
+	}
+	return true;
+}
+
+bool pattern_node_holds(const struct pattern_node *node, const json_t *value)
+{
+	if (node->kind == PATTERN_NODE_LEAF)
+		return leaf_holds(&node->leaf, value);
+	for (size_t i = 0; i < json_array_size(value); i++)
+		if (pattern_node_holds(node, json_array_get(value, i)))
+			return true;
+	return !json_array_size(value) && fields_hold(node, value);
+}
+
+/* As if it stood in the list alone. */
+static bool operator_holds(struct pattern_operator *operator, const json_t * json)
+{
+	const struct pattern_leaf alone = {.operators = operator, .operator_count = 1 };
+
+	return leaf_holds(&alone, json);
 }
 
 /* Which of the event's values a request accepts is the request's matter, constants beside a
@@ -46,18 +96,14 @@ static int walk_variable_leaf(const struct pattern_leaf *leaf, const json_t *jso
 	*set = route_set_start(keys);
 	if (leaf->optional)
 		rc = pattern_push_value(&wildcard, keys, set);
-	if (!rc)
-		rc = push_scalars(json, keys, set);
+	if (!rc && leaf->inexact)
+		rc = pattern_push_mark(PATTERN_MARK_INEXACT, keys, set);
+	for (size_t i = 0; !rc && i < leaf->operator_count; i++)
+		if (operator_holds(&leaf->operators[i], json))
+			rc = pattern_push_mark((int64_t)i, keys, set);
+	if (!rc && (leaf->test_count || leaf->constants.count))
+		rc = pattern_push_scalars(json, keys, set);
 	return rc ? rc : route_set_tighten(keys, set);
-}
-
-static int walk_leaf(const struct pattern_node *node, const json_t *json, struct route_keys *keys,
-		     struct route_set *set)
-{
-	if (node->has_variables)
-		return walk_variable_leaf(&node->leaf, json, keys, set);
-	*set = leaf_holds(&node->leaf, json) ? route_set_unit(keys) : route_set_start(keys);
-	return 0;
 }
 
 /* The union over the elements: all of the object's fields must hold in one of them. */
@@ -69,13 +115,8 @@ static int walk_elements(const struct pattern_node *node, const json_t *array,
 		struct route_set more;
 		int rc = walk_node(node, json_array_get(array, i), keys, &more);
 
-		if (!rc) {
-			set->count += more.count;
-			if (set->count && !node->has_variables)
-				return 0;
-			if (route_set_is_loose(keys, set))
-				rc = route_set_tighten(keys, set);
-		}
+		if (!rc)
+			rc = pattern_unite(keys, set, &more);
 		if (rc) {
 			route_set_clear(keys, set);
 			return rc;
@@ -87,7 +128,12 @@ static int walk_elements(const struct pattern_node *node, const json_t *array,
 static int walk_field(const struct pattern_field *field, const json_t *object,
 		      struct route_keys *keys, struct route_set *set)
 {
-	return walk_node(&field->node, json_object_get(object, field->name), keys, set);
+	if (field->node.kind != PATTERN_NODE_OR)
+		return walk_node(&field->node, json_object_get(object, field->name), keys, set);
+	if (field->node.has_variables)
+		return pattern_add_alternatives(&field->node, walk_node, object, keys, set);
+	*set = or_holds(&field->node, object) ? route_set_unit(keys) : route_set_start(keys);
+	return 0;
 }
 
 /*
@@ -97,8 +143,13 @@ static int walk_field(const struct pattern_field *field, const json_t *object,
 static int walk_node(const struct pattern_node *node, const json_t *value, struct route_keys *keys,
 		     struct route_set *set)
 {
+	if (!node->has_variables) {
+		*set =
+		    pattern_node_holds(node, value) ? route_set_unit(keys) : route_set_start(keys);
+		return 0;
+	}
 	if (node->kind == PATTERN_NODE_LEAF)
-		return walk_leaf(node, value, keys, set);
+		return walk_variable_leaf(&node->leaf, value, keys, set);
 	if (json_array_size(value))
 		return walk_elements(node, value, keys, set);
 	return pattern_multiply_fields(node, walk_field, value, keys, set);

@@ -14,7 +14,7 @@ static const json_t *member(const json_t *object, const char *name)
 	return found;
 }
 
-static const json_t *value_of(const struct pattern_part *variable, const json_t *variables)
+const json_t *pattern_variable_find(const struct pattern_part *variable, const json_t *variables)
 {
 	return member(json_object_get(variables, variable->root), variable->name);
 }
@@ -22,15 +22,16 @@ static const json_t *value_of(const struct pattern_part *variable, const json_t 
 enum presence { PRESENT, LEFT_OUT, LACKING };
 
 /* LACKING weighs more than LEFT_OUT: one value that must be there and isn't decides. */
-static enum presence presence_of(const struct pattern_leaf *leaf, const json_t *variables)
+static enum presence presence_in(const struct pattern_test *tests, size_t count,
+				 const json_t *variables)
 {
 	enum presence presence = PRESENT;
 
-	for (size_t i = 0; i < leaf->test_count; i++) {
-		for (size_t k = 0; k < leaf->tests[i].part_count; k++) {
-			const struct pattern_part *part = &leaf->tests[i].parts[k];
+	for (size_t i = 0; i < count; i++) {
+		for (size_t k = 0; k < tests[i].part_count; k++) {
+			const struct pattern_part *part = &tests[i].parts[k];
 
-			if (part->literal || value_of(part, variables))
+			if (part->literal || pattern_variable_find(part, variables))
 				continue;
 			if (!part->optional)
 				return LACKING;
@@ -40,17 +41,12 @@ static enum presence presence_of(const struct pattern_leaf *leaf, const json_t *
 	return presence;
 }
 
-/* A list in a token stands for each of its elements. */
-static int push_values(const json_t *json, struct route_keys *keys, struct route_set *set)
+static enum presence presence_of(const struct pattern_leaf *leaf, const json_t *variables)
 {
-	struct pattern_value value;
-	int rc = 0;
+	enum presence values = presence_in(leaf->tests, leaf->test_count, variables);
+	enum presence operands = presence_in(leaf->operands, leaf->operand_count, variables);
 
-	for (size_t i = 0; !rc && i < json_array_size(json); i++)
-		rc = push_values(json_array_get(json, i), keys, set);
-	if (!rc && pattern_value_read(json, &value))
-		rc = pattern_push_value(&value, keys, set);
-	return rc;
+	return operands > values ? operands : values;
 }
 
 /* What it takes to make the texts of one test: lists in several variables multiply. */
@@ -99,7 +95,7 @@ static int push_texts(struct texts *texts, size_t part)
 		return pattern_push_value(&value, texts->keys, texts->set);
 	}
 	if (!at->literal)
-		return push_texts_with(texts, part, value_of(at, texts->variables));
+		return push_texts_with(texts, part, pattern_variable_find(at, texts->variables));
 	buffer_append(&texts->text, at->literal, at->literal_len);
 	rc = push_texts(texts, part + 1);
 	texts->text.len = len;
@@ -113,7 +109,9 @@ static int push_test(const struct pattern_test *test, const json_t *variables,
 	int rc;
 
 	if (test->kind == PATTERN_TEST_VARIABLE)
-		return push_values(value_of(&test->parts[0], variables), keys, set);
+		/* A list in a token stands for each of its elements. */
+		return pattern_push_scalars(pattern_variable_find(&test->parts[0], variables), keys,
+					    set);
 	rc = push_texts(&texts, 0);
 	buffer_free(&texts.text);
 	return rc;
@@ -124,8 +122,12 @@ static int push_accepted(const struct pattern_leaf *leaf, const json_t *variable
 {
 	int rc = 0;
 
-	for (size_t i = 0; !rc && i < leaf->constant_count; i++)
-		rc = pattern_push_value(&leaf->constants[i].value, keys, set);
+	if (leaf->inexact)
+		rc = pattern_push_mark(PATTERN_MARK_INEXACT, keys, set);
+	for (size_t i = 0; !rc && i < leaf->operator_count; i++)
+		rc = pattern_push_mark((int64_t)i, keys, set);
+	for (size_t i = 0; !rc && i < leaf->constants.count; i++)
+		rc = pattern_push_value(&leaf->constants.items[i].value, keys, set);
 	for (size_t i = 0; !rc && i < leaf->test_count; i++)
 		rc = push_test(&leaf->tests[i], variables, keys, set);
 	return rc;
@@ -152,6 +154,9 @@ static int walk_leaf(const struct pattern_leaf *leaf, const json_t *variables,
 	return rc ? rc : route_set_tighten(keys, set);
 }
 
+static int walk_object(const struct pattern_node *object, const json_t *variables,
+		       struct route_keys *keys, struct route_set *set);
+
 static int walk_field(const struct pattern_field *field, const json_t *variables,
 		      struct route_keys *keys, struct route_set *set)
 {
@@ -161,7 +166,15 @@ static int walk_field(const struct pattern_field *field, const json_t *variables
 	}
 	if (field->node.kind == PATTERN_NODE_LEAF)
 		return walk_leaf(&field->node.leaf, variables, keys, set);
-	return pattern_multiply_fields(&field->node, walk_field, variables, keys, set);
+	if (field->node.kind == PATTERN_NODE_OR)
+		return pattern_add_alternatives(&field->node, walk_object, variables, keys, set);
+	return walk_object(&field->node, variables, keys, set);
+}
+
+static int walk_object(const struct pattern_node *object, const json_t *variables,
+		       struct route_keys *keys, struct route_set *set)
+{
+	return pattern_multiply_fields(object, walk_field, variables, keys, set);
 }
 
 int pattern_request_keys(const struct pattern *pattern, const json_t *variables,
@@ -171,7 +184,7 @@ int pattern_request_keys(const struct pattern *pattern, const json_t *variables,
 	int rc;
 
 	route_keys_clear(keys);
-	rc = pattern_multiply_fields(&pattern->root, walk_field, variables, keys, &set);
+	rc = walk_object(&pattern->root, variables, keys, &set);
 	if (!rc)
 		keys->count = set.count;
 	return rc;

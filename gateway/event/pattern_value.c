@@ -85,6 +85,7 @@ void pattern_value_append(const struct pattern_value *value, struct buffer *out)
 	buffer_append(out, &tag, 1);
 	switch (value->kind) {
 	case PATTERN_VALUE_INTEGER:
+	case PATTERN_VALUE_MARK:
 		append_big_endian(out, (uint64_t)value->integer, 8);
 		break;
 	case PATTERN_VALUE_REAL:

@@ -16,6 +16,7 @@
  */
 enum pattern_value_kind {
 	PATTERN_VALUE_WILDCARD = '*', /* the condition on an optional variable, left out */
+	PATTERN_VALUE_MARK = '#',     /* an operator, or an alternative, by its number */
 	PATTERN_VALUE_NULL = 'n',
 	PATTERN_VALUE_FALSE = 'f',
 	PATTERN_VALUE_TRUE = 't',
@@ -26,7 +27,7 @@ enum pattern_value_kind {
 
 struct pattern_value {
 	enum pattern_value_kind kind;
-	int64_t integer;   /* for an INTEGER */
+	int64_t integer;   /* for an INTEGER, a MARK */
 	double real;       /* for a REAL, which is never an integer in the range of int64 */
 	struct slice text; /* for a STRING; borrowed */
 };

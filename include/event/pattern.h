@@ -7,6 +7,10 @@
  * in the same element (as in Amazon EventBridge). Numbers are compared as numbers: 300, 300.0
  * and 3.0e2 are equal. null matches a JSON null.
  *
+ * A list may also hold operators: prefix, suffix, equals-ignore-case, wildcard, anything-but,
+ * numeric, exists, cidr (gateway/event/pattern_operator_priv.h), and an object "$or", a list of
+ * objects of which one must hold.
+ *
  * A string value that is one variable, "{path.user_id}", stands for the request's value with its
  * type; text with variables in it, "tenant-{claims.tenant}", for the string made of it. "{{" and
  * "}}" are braces. A claim is found by its exact name, else dot by dot:
@@ -16,8 +20,10 @@
  * side* computes, in one walk, the set of route keys: each a tuple with, for every leaf that holds
  * a variable, a value that the event has there, such that all of the pattern holds. The *request
  * side* computes the set of tuples that a subscriber accepts. The subscriber gets the event if the
- * sets have a tuple in common. A pattern without variables has the one empty tuple. This is exact:
- * nothing is left to check.
+ * sets have a tuple in common. A pattern without variables has the one empty tuple. This is exact,
+ * and nothing is left to check, unless a variable stands inside an operator: of such an *inexact*
+ * pattern the route keys find the candidates, and the pattern bound to the request's values
+ * decides.
  */
 #ifndef SLUICE_EVENT_PATTERN_H
 #define SLUICE_EVENT_PATTERN_H
@@ -69,14 +75,17 @@ struct pattern_error {
 };
 
 /*
- * Compiles `source` (borrowed, not kept). On failure returns ERROR_INVALID or ERROR_LIMIT and fills
- * `error`. A pattern is immutable: any thread may match with it. The caller owns it.
+ * Compiles `source` (borrowed, not kept). `scope` NULL: any fields, and braces are literal. On
+ * failure returns ERROR_INVALID or ERROR_LIMIT and fills `error`. A pattern is immutable: any
+ * thread may match with it. The caller owns it.
  */
 MUST_CHECK int pattern_compile(const json_t *source, const struct pattern_scope *scope,
 			       struct pattern **pattern, struct pattern_error *error);
 void pattern_free(struct pattern *pattern);
 
 bool pattern_has_variables(const struct pattern *pattern);
+/* True where route keys alone do not decide. */
+bool pattern_is_inexact(const struct pattern *pattern);
 
 /*
  * True where the pattern looks at `field` (top level): *below where it looks at fields under it, so
@@ -98,6 +107,8 @@ bool route_keys_intersect(const struct route_keys *a, const struct route_keys *b
 /* Keyed with a secret of the process (SipHash-like strength is not needed as bytes are compared
  * after it, but a peer must not be able to aim for one bucket). Thread: any. */
 uint64_t route_key_hash(struct slice key);
+/* One that is the same in every process and version, for what is stored. Thread: any. */
+uint64_t route_key_stable_hash(struct slice key);
 
 /*
  * Event side: replaces *keys by the event's set, without repeats; returns 0 (keys->count 0: no
@@ -114,6 +125,17 @@ MUST_CHECK int pattern_event_keys(const struct pattern *pattern, const json_t *d
  */
 MUST_CHECK int pattern_request_keys(const struct pattern *pattern, const json_t *variables,
 				    struct route_keys *keys);
+
+/*
+ * An inexact pattern with a request's values in place of its variables: a pattern without
+ * variables, the caller's. Errors: ERROR_NOT_FOUND: nothing ever matches; ERROR_INVALID: a value
+ * that the operator cannot take, ERROR_LIMIT: too many combinations of values, both with `error`.
+ */
+MUST_CHECK int pattern_bind(const struct pattern *pattern, const json_t *variables,
+			    struct pattern **bound, struct pattern_error *error);
+
+/* Does `document` match a pattern without variables? Thread: any. */
+bool pattern_holds(const struct pattern *pattern, const json_t *document);
 
 /* Both at once, for access rules: does `document` match with these variables? */
 bool pattern_matches(const struct pattern *pattern, const json_t *document,
