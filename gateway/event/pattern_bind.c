@@ -40,36 +40,30 @@ static json_t *values_of(struct expansion *expansion, const struct pattern_part 
 {
 	struct pattern_binding *binding = expansion->binding;
 	json_t *values = json_array();
-	const json_t *value;
 
-	if (!binding->variables) {
+	if (binding->variables)
+		append_scalars(pattern_variable_find(variable, binding->variables), values);
+	else
 		json_array_append(values, expansion->sample);
-		return values;
-	}
-	value = pattern_variable_find(variable, binding->variables);
-	if (!value && variable->optional)
-		binding->left_out = true;
-	else if (!value)
-		binding->lacking = true;
-	append_scalars(value, values);
 	return values;
 }
 
-static void append_text(struct buffer *text, const json_t *json, enum insertion insertion)
+/* False, and nothing, for null. */
+static bool append_text(struct buffer *text, const json_t *json, enum insertion insertion)
 {
 	struct pattern_value value;
 	size_t from = text->len;
 
-	if (!pattern_value_read(json, &value) || !pattern_value_append_text(&value, text) ||
-	    insertion != INSERT_WILDCARD)
-		return;
-	for (size_t i = from; i < text->len; i++) {
+	if (!pattern_value_read(json, &value) || !pattern_value_append_text(&value, text))
+		return false;
+	for (size_t i = from; insertion == INSERT_WILDCARD && i < text->len; i++) {
 		if (text->base[i] != '*' && text->base[i] != '\\')
 			continue;
 		buffer_append(text, "", 1);
 		memmove(text->base + i + 1, text->base + i, text->len - i - 1);
 		text->base[i++] = '\\';
 	}
+	return true;
 }
 
 static int expand_parts(struct expansion *expansion, const struct pattern_test *test, size_t at,
@@ -83,8 +77,8 @@ static int expand_variable(struct expansion *expansion, const struct pattern_tes
 	int rc = 0;
 
 	for (size_t i = 0; !rc && i < json_array_size(values); i++) {
-		append_text(text, json_array_get(values, i), expansion->insertion);
-		rc = expand_parts(expansion, test, at + 1, text);
+		if (append_text(text, json_array_get(values, i), expansion->insertion))
+			rc = expand_parts(expansion, test, at + 1, text);
 		text->len = len;
 	}
 	json_decref(values);
@@ -112,6 +106,21 @@ static int expand_parts(struct expansion *expansion, const struct pattern_test *
 	return rc;
 }
 
+/* Of all variables, before a missing one ends the expansion. */
+static void note_absent(struct pattern_binding *binding, const struct pattern_test *test)
+{
+	for (size_t i = 0; binding->variables && i < test->part_count; i++) {
+		const struct pattern_part *part = &test->parts[i];
+
+		if (part->literal || pattern_variable_find(part, binding->variables))
+			continue;
+		if (part->optional)
+			binding->left_out = true;
+		else
+			binding->lacking = true;
+	}
+}
+
 static bool has_variable(const struct pattern_test *test)
 {
 	for (size_t i = 0; i < test->part_count; i++)
@@ -130,6 +139,7 @@ static int expand_string(struct expansion *expansion, const json_t *string)
 
 	if (rc)
 		return rc;
+	note_absent(expansion->binding, &test);
 	if (!expansion->binding->variables && expansion->whole && has_variable(&test)) {
 		json_array_append(expansion->out, expansion->whole);
 	} else if (test.kind == PATTERN_TEST_VARIABLE && expansion->insertion == INSERT_VALUE) {

@@ -164,7 +164,7 @@ static int compile_operator(struct compiler *compiler, const json_t *source,
 	size_t operands = leaf->operand_count;
 	struct pattern_operator operator;
 	json_t *bound = json_array();
-	int rc = find_operands(compiler, source, leaf);
+	int rc = compiler->scope ? find_operands(compiler, source, leaf) : 0;
 
 	if (rc) {
 		json_decref(bound);
@@ -366,7 +366,7 @@ static int compile(struct compiler *compiler, const json_t *source, struct patte
 		pattern_free(compiled);
 		return rc;
 	}
-	if (compiled->inexact)
+	if (compiled->root.has_variables)
 		compiled->source = json_deep_copy(source);
 	*pattern = compiled;
 	return 0;

@@ -108,7 +108,7 @@ static bool bound(struct pattern_range *range, const char *comparison, long doub
 {
 	bool low = comparison[0] == '>' || comparison[0] == '=';
 	bool high = comparison[0] == '<' || comparison[0] == '=';
-	bool included = comparison[0] == '=' || comparison[1] == '=';
+	bool included = strchr(comparison, '=');
 
 	if (strcmp(comparison, "=") && strcmp(comparison, "<") && strcmp(comparison, "<=") &&
 	    strcmp(comparison, ">") && strcmp(comparison, ">="))

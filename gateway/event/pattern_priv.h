@@ -81,7 +81,7 @@ struct pattern_field {
 struct pattern {
 	struct pattern_node root;
 	bool inexact;     /* an operator in it holds a variable */
-	json_t *source;   /* a copy, of an inexact one; else NULL */
+	json_t *source;   /* a copy, of one with variables; else NULL */
 	json_t *optional; /* {"query.x": true}: the variables that a request may lack */
 };
 

@@ -127,8 +127,8 @@ MUST_CHECK int pattern_request_keys(const struct pattern *pattern, const json_t 
 				    struct route_keys *keys);
 
 /*
- * An inexact pattern with a request's values in place of its variables: a pattern without
- * variables, the caller's. Errors: ERROR_NOT_FOUND: nothing ever matches; ERROR_INVALID: a value
+ * A pattern with a request's values in place of its variables, of which it has some: a pattern
+ * without variables, the caller's. Errors: ERROR_NOT_FOUND: nothing ever matches; ERROR_INVALID: a value
  * that the operator cannot take, ERROR_LIMIT: too many combinations of values, both with `error`.
  */
 MUST_CHECK int pattern_bind(const struct pattern *pattern, const json_t *variables,
