@@ -36,9 +36,13 @@ endif
 SOURCES := $(foreach folder,$(FOLDERS),$(wildcard gateway/$(folder)/*.c))
 ifneq ($(filter http,$(FOLDERS)),)
 SOURCES += $(filter-out gateway/main.c,$(wildcard gateway/*.c))
-PAGE := $(BUILD)/gateway/http/page.html.o
+EMBEDDED += $(BUILD)/gateway/http/page.html.o
 endif
-OBJECTS := $(SOURCES:%.c=$(BUILD)/%.o) $(PAGE)
+ifneq ($(filter postgres,$(FOLDERS)),)
+SOURCES := $(sort $(SOURCES) $(wildcard gateway/private_postgres*.c))
+EMBEDDED += $(BUILD)/migrations.o
+endif
+OBJECTS := $(SOURCES:%.c=$(BUILD)/%.o) $(EMBEDDED)
 LIBRARY := $(BUILD)/libsluice.a
 
 UNIT_SOURCES := $(foreach folder,$(FOLDERS) gateway lib,$(wildcard tests/unit/$(folder)/test_*.c))
@@ -76,6 +80,19 @@ $(LIBRARY): $(OBJECTS)
 $(BUILD)/gateway/http/page.html.o: gateway/http/page.html
 	@mkdir -p $(@D)
 	ld -r -b binary -z noexecstack -o $@ $<
+
+# So do the migrations, with a table of their names (gateway/postgres/migrate_files_priv.h). The folder's time changes when one is added or removed.
+MIGRATIONS := $(sort $(wildcard migrations/[0-9]*.sql))
+$(BUILD)/migrations.S: $(MIGRATIONS) migrations Makefile
+	@mkdir -p $(@D)
+	@{ printf '.section .data.rel.ro,"aw"\n.balign 8\n.globl migrate_files\nmigrate_files:\n'; \
+	for file in $(MIGRATIONS); do \
+		printf '.section .rodata\n1: .asciz "%s"\n2: .incbin "%s"\n3:\n' "$$(basename $$file .sql)" "$$file"; \
+		printf '.section .data.rel.ro,"aw"\n.quad 1b, 2b, 3b\n'; done; \
+	printf '.quad 0, 0, 0\n.section .note.GNU-stack,"",%%progbits\n'; } >$@
+
+$(BUILD)/migrations.o: $(BUILD)/migrations.S
+	$(CC) -c -o $@ $<
 
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
@@ -129,9 +146,9 @@ FUZZ_SECONDS ?= 20
 FUZZ_BUILD := build/fuzz
 FUZZ_CFLAGS := -std=c11 -g -O1 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
 FUZZ_TARGETS := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
-FUZZ_OBJECTS := $(SOURCES:%.c=$(FUZZ_BUILD)/%.o) $(FUZZ_BUILD)/page.o
+FUZZ_OBJECTS := $(SOURCES:%.c=$(FUZZ_BUILD)/%.o) $(EMBEDDED:$(BUILD)/%=$(FUZZ_BUILD)/%)
 
-$(FUZZ_BUILD)/page.o: $(BUILD)/gateway/http/page.html.o
+$(EMBEDDED:$(BUILD)/%=$(FUZZ_BUILD)/%): $(FUZZ_BUILD)/%: $(BUILD)/%
 	@mkdir -p $(@D)
 	cp $< $@
 

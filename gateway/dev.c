@@ -12,6 +12,7 @@
 #include "base/mem.h"
 #include "kafka/embedded_broker.h"
 #include "kafka/producer.h"
+#include "private_postgres.h"
 
 enum { SAMPLE_MS = 1000, STEP_MS = 100, ORDER_STEPS = 7, ANNOUNCE_STEPS = 100 };
 
@@ -20,6 +21,7 @@ static const struct embedded_broker_topic topics[] = {
 
 struct dev {
 	struct embedded_broker *broker;
+	struct private_postgres *postgres; /* NULL: the server is not installed, or failed */
 	struct producer *producer;
 	pthread_t thread;
 	bool thread_runs;
@@ -27,6 +29,30 @@ struct dev {
 	unsigned seed;
 	uint64_t orders;
 };
+
+/* Sluice works without it, so it is no reason to stop. */
+static void start_postgres(struct dev *dev)
+{
+	const char *parent = getenv("SLUICE_DEV_DIR");
+	struct buffer folder = {0};
+	char why[512];
+	int rc;
+
+	buffer_append_format(&folder, "%s/dev-postgres", parent ? parent : "build");
+	rc = private_postgres_new(buffer_text(&folder), NULL, &dev->postgres, why);
+	buffer_free(&folder);
+	if (!rc) {
+		rc = private_postgres_start(dev->postgres, why);
+		if (rc) {
+			private_postgres_free(dev->postgres);
+			dev->postgres = NULL;
+		}
+	}
+	if (rc)
+		log_event(LOG_WARN, "dev", "going on without PostgreSQL", LOG_STR("reason", why));
+	else
+		setenv("SLUICE_DEV_POSTGRES", private_postgres_url(dev->postgres), 1);
+}
 
 int dev_start(struct dev **started)
 {
@@ -39,6 +65,7 @@ int dev_start(struct dev **started)
 	}
 	dev->seed = (unsigned)clock_unix_ms();
 	setenv("SLUICE_KAFKA", embedded_broker_servers(dev->broker), 1);
+	start_postgres(dev);
 	*started = dev;
 	return 0;
 }
@@ -199,5 +226,7 @@ void dev_stop(struct dev *dev)
 	if (dev->producer)
 		producer_close(dev->producer);
 	embedded_broker_stop(dev->broker);
+	if (dev->postgres)
+		private_postgres_free(dev->postgres);
 	free(dev);
 }

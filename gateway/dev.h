@@ -1,6 +1,6 @@
 /*
- * dev: `sluice --dev`: a broker inside this process and sample events that go on as long as it
- * runs.
+ * dev: `sluice --dev`: a broker inside this process, a PostgreSQL cluster beside it (in
+ * dev-postgres below $SLUICE_DEV_DIR, or build) and sample events, as long as it runs.
  *
  *     host.metrics   this machine's load, memory and network figures, every second
  *     orders         made-up orders of a few users, keyed by user
@@ -13,8 +13,9 @@
 
 struct dev;
 
-/* Starts the broker and names it in the environment variable SLUICE_KAFKA, for the configuration.
- * Errors are logged. */
+/* Starts the broker and PostgreSQL and names them in the environment variables SLUICE_KAFKA and
+ * SLUICE_DEV_POSTGRES, for the configuration; the latter is not set where PostgreSQL's programs are
+ * not installed. Errors are logged. */
 MUST_CHECK int dev_start(struct dev **dev);
 /* Starts the sample events. */
 MUST_CHECK int dev_start_samples(struct dev *dev);

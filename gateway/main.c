@@ -10,32 +10,41 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "commands.h"
 #include "dev.h"
 #include "gateway.h"
-#include "produce.h"
 #include "settings.h"
 
 #define VERSION "0.1.0"
-
-enum { EXIT_USAGE = 2 };
 
 static const char usage[] =
     "sluice: Kafka topics as Server-Sent Events\n"
     "\n"
     "  sluice --config FILE          serve the streams of a configuration\n"
-    "  sluice --dev [--config FILE]  the same with a broker and sample events inside\n"
+    "  sluice --dev [--config FILE]  the same with a broker, PostgreSQL and sample events inside\n"
     "                                (FILE: conf/dev.json)\n"
     "  sluice --check-config FILE    say whether a configuration is right, and what is not\n"
     "  sluice --print-schema         the configuration's JSON Schema\n"
     "  sluice --print-reference      the configuration's reference, in Markdown\n"
-    "  sluice produce [--brokers LIST] TOPIC\n"
-    "                                records from standard input, one a line: key<TAB>value or\n"
-    "                                value (LIST: $SLUICE_KAFKA)\n"
-    "  sluice --version, --help\n";
+    "  sluice --version, --help\n"
+#define COMMAND_USAGE_LINES(name, lines) lines
+    COMMAND_TABLE(COMMAND_USAGE_LINES);
+#undef COMMAND_USAGE_LINES
+
+static const struct command {
+	const char *name;
+	int (*run)(int argc, char **argv);
+} commands[] = {
+#define COMMAND_ROW(name, lines) {#name, name##_command},
+    COMMAND_TABLE(COMMAND_ROW)
+#undef COMMAND_ROW
+};
+
+enum action { SERVE = 1, CHECK, SCHEMA, REFERENCE, SHOW_VERSION, HELP, MISUSE };
 
 struct arguments {
+	enum action action;
 	const char *config;
-	const char *brokers;
 	bool dev;
 };
 
@@ -104,7 +113,7 @@ static int serve(const struct settings *settings, struct dev *dev, const sigset_
 	return EXIT_SUCCESS;
 }
 
-static int run(const struct arguments *arguments)
+static int load_and_serve(const struct arguments *arguments)
 {
 	const char *path = arguments->config ? arguments->config : "conf/dev.json";
 	struct settings settings;
@@ -112,8 +121,6 @@ static int run(const struct arguments *arguments)
 	sigset_t signals;
 	int code = EXIT_FAILURE;
 
-	/* Memory exhaustion ends the process inside jansson, too. */
-	json_set_alloc_funcs(mem_alloc, free);
 	raise_file_limit();
 	block_signals(&signals);
 	if (arguments->dev && dev_start(&dev))
@@ -128,70 +135,82 @@ static int run(const struct arguments *arguments)
 	return code;
 }
 
-static int produce(const struct arguments *arguments, const char *topic)
+static const struct command *find_command(const char *name)
 {
-	const char *brokers = arguments->brokers ? arguments->brokers : getenv("SLUICE_KAFKA");
-	char name[] = "bootstrap.servers";
-	struct kafka_property property = {name, mem_strdup(brokers ? brokers : "localhost:9092")};
-	const struct kafka_settings settings = {.properties = &property, .property_count = 1};
-	int code = produce_main(&settings, topic);
-
-	free(property.value);
-	return code;
+	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
+		if (name && !strcmp(commands[i].name, name))
+			return &commands[i];
+	return NULL;
 }
 
-int main(int argc, char **argv)
+/* The first of the options that is more than an argument to serving decides. */
+static struct arguments parse(int argc, char **argv)
 {
-	enum { CHECK = 256, SCHEMA, REFERENCE, SHOW_VERSION, HELP, DEV, BROKERS };
+	enum { DEV = 256 };
 	static const struct option options[] = {
 	    {"config", required_argument, NULL, 'c'},
 	    {"dev", no_argument, NULL, DEV},
 	    {"check-config", required_argument, NULL, CHECK},
 	    {"print-schema", no_argument, NULL, SCHEMA},
 	    {"print-reference", no_argument, NULL, REFERENCE},
-	    {"brokers", required_argument, NULL, BROKERS},
 	    {"version", no_argument, NULL, SHOW_VERSION},
 	    {"help", no_argument, NULL, HELP},
 	    {NULL, 0, NULL, 0},
 	};
-	struct arguments arguments = {0};
+	struct arguments arguments = {.action = SERVE};
 	int option;
 
-	while ((option = getopt_long(argc, argv, "c:", options, NULL)) != -1) {
-		switch (option) {
-		case 'c':
-			arguments.config = optarg;
-			break;
-		case DEV:
+	while (arguments.action == SERVE &&
+	       (option = getopt_long(argc, argv, "c:", options, NULL)) != -1) {
+		if (option == DEV)
 			arguments.dev = true;
-			break;
-		case BROKERS:
-			arguments.brokers = optarg;
-			break;
-		case CHECK:
-			return settings_check_main(optarg);
-		case SCHEMA:
-			settings_print_schema(stdout);
-			return EXIT_SUCCESS;
-		case REFERENCE:
-			settings_print_reference(stdout);
-			return EXIT_SUCCESS;
-		case SHOW_VERSION:
-			puts("sluice " VERSION);
-			return EXIT_SUCCESS;
-		case HELP:
-			fputs(usage, stdout);
-			return EXIT_SUCCESS;
-		default:
-			fputs(usage, stderr);
-			return EXIT_USAGE;
-		}
+		else if (option == '?')
+			arguments.action = MISUSE;
+		else if (option != 'c')
+			arguments.action = (enum action)option;
+		if (option == 'c' || option == CHECK)
+			arguments.config = optarg;
 	}
-	if (optind + 2 == argc && strcmp(argv[optind], "produce") == 0)
-		return produce(&arguments, argv[optind + 1]);
-	if (optind != argc || (!arguments.config && !arguments.dev)) {
-		fputs(usage, stderr);
-		return EXIT_USAGE;
+	if (arguments.action == SERVE && (optind != argc || (!arguments.config && !arguments.dev)))
+		arguments.action = MISUSE;
+	return arguments;
+}
+
+static int act(const struct arguments *arguments)
+{
+	switch (arguments->action) {
+	case SERVE:
+		return load_and_serve(arguments);
+	case CHECK:
+		return settings_check_main(arguments->config);
+	case SCHEMA:
+		settings_print_schema(stdout);
+		return EXIT_SUCCESS;
+	case REFERENCE:
+		settings_print_reference(stdout);
+		return EXIT_SUCCESS;
+	case SHOW_VERSION:
+		puts("sluice " VERSION);
+		return EXIT_SUCCESS;
+	case HELP:
+		fputs(usage, stdout);
+		return EXIT_SUCCESS;
+	case MISUSE:
+		break;
 	}
-	return run(&arguments);
+	fputs(usage, stderr);
+	return COMMAND_USAGE;
+}
+
+int main(int argc, char **argv)
+{
+	const struct command *command = find_command(argv[1]);
+	struct arguments arguments;
+
+	/* Memory exhaustion ends the process inside jansson, too. */
+	json_set_alloc_funcs(mem_alloc, free);
+	if (command)
+		return command->run(argc - 1, argv + 1);
+	arguments = parse(argc, argv);
+	return act(&arguments);
 }

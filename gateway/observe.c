@@ -7,7 +7,10 @@
 #include "feed/feeds.h"
 #include "feed/replay.h"
 #include "http/app.h"
+#include "journal.h"
 #include "kafka/ingest.h"
+#include "postgres/migrator.h"
+#include "postgres/notifications.h"
 
 struct readiness {
 	struct buffer *json;
@@ -33,6 +36,36 @@ static void append_topic(void *context, const struct ingest_topic_state *state)
 	readiness->all = readiness->all && state->caught_up;
 }
 
+struct journal_sum {
+	int64_t lag;
+	uint32_t partition_count;
+};
+
+static void add_journal_topic(void *context, const struct journal_topic_state *topic)
+{
+	struct journal_sum *sum = context;
+
+	sum->lag += topic->lag;
+	sum->partition_count += topic->partition_count;
+}
+
+/* Whatever is the matter with it, live streams go on. */
+static void append_journal(struct journal *journal, struct buffer *json)
+{
+	struct journal_sum sum = {0};
+	struct journal_state state;
+
+	journal_look(journal, &state, add_journal_topic, &sum);
+	buffer_append_format(json, ",\"journal\":{\"ok\":%s,\"partitions\":%u,\"lag\":%lld",
+			     *state.problem ? "false" : "true", sum.partition_count,
+			     (long long)sum.lag);
+	if (*state.problem) {
+		buffer_append_text(json, ",\"problem\":");
+		buffer_append_json_string(json, slice_of(state.problem));
+	}
+	buffer_append_text(json, "}");
+}
+
 bool observe_readiness(void *context, struct buffer *json)
 {
 	struct observe *observe = context;
@@ -47,6 +80,16 @@ bool observe_readiness(void *context, struct buffer *json)
 		buffer_append_json_string(json, slice_of(why));
 		readiness.all = false;
 	}
+	if (observe->notifications && !notifications_ready(observe->notifications, why)) {
+		buffer_append_text(json, ",\"changes\":");
+		buffer_append_json_string(json, slice_of(why));
+	}
+	if (observe->migrator && !migrator_ready(observe->migrator, why)) {
+		buffer_append_text(json, ",\"migrations\":");
+		buffer_append_json_string(json, slice_of(why));
+	}
+	if (observe->journal)
+		append_journal(observe->journal, json);
 	return readiness.all;
 }
 
@@ -153,6 +196,52 @@ static void collect_kafka(void *context, struct buffer *out)
 	ingest_each_topic(observe->ingest, append_caught_up, out);
 }
 
+static void append_journal_lag(void *context, const struct journal_topic_state *topic)
+{
+	struct buffer *out = context;
+
+	buffer_append_text(out, "sluice_journal_lag_records{topic=");
+	buffer_append_json_string(out, slice_of(topic->topic));
+	buffer_append_format(out, "} %lld\n", (long long)topic->lag);
+}
+
+static void collect_journal(void *context, struct buffer *out)
+{
+	struct observe *observe = context;
+	struct journal_state state;
+
+	if (!observe->journal)
+		return;
+	metrics_write_help(out, "sluice_journal_lag_records", "gauge",
+			   "Records between what is journaled and the known end of the topic, of "
+			   "the partitions that this gateway writes.");
+	journal_look(observe->journal, &state, append_journal_lag, out);
+	metrics_write_help(out, "sluice_journal_ok", "gauge",
+			   "1 where the journal is written and not behind.");
+	buffer_append_format(out, "sluice_journal_ok %d\n", !*state.problem);
+	metrics_write_help(out, "sluice_journal_batch_seconds", "summary",
+			   "Time that writing a batch takes.");
+	buffer_append_format(out,
+			     "sluice_journal_batch_seconds_sum %.6f\n"
+			     "sluice_journal_batch_seconds_count %llu\n",
+			     (double)state.batch_us / 1e6, (unsigned long long)state.batches);
+}
+
+static void collect_auth(void *context, struct buffer *out)
+{
+	struct observe *observe = context;
+	size_t tokens, revocations;
+
+	if (!observe->auth)
+		return;
+	auth_counts(observe->auth, &tokens, &revocations);
+	metrics_write_help(out, "sluice_tokens_cached", "gauge", "Opaque tokens in memory.");
+	buffer_append_format(out, "sluice_tokens_cached %zu\n", tokens);
+	metrics_write_help(out, "sluice_revocations", "gauge",
+			   "Ids of JWTs and subjects that are revoked.");
+	buffer_append_format(out, "sluice_revocations %zu\n", revocations);
+}
+
 static void collect_rest(void *context, struct buffer *out)
 {
 	struct observe *observe = context;
@@ -172,6 +261,8 @@ void observe_register(struct observe *observe)
 {
 	metrics_register(collect_feeds, observe);
 	metrics_register(collect_kafka, observe);
+	metrics_register(collect_journal, observe);
+	metrics_register(collect_auth, observe);
 	metrics_register(collect_rest, observe);
 	metrics_register(close_reason_collect, NULL);
 }

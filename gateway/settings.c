@@ -36,7 +36,7 @@ static const struct setting replay_rows[] = {
      .max = 64,
      .fallback = "4",
      .check = copy_readers,
-     .doc = "Replays that read from Kafka at the same time; the others wait in turn."},
+     .doc = "Replays that are read at the same time; the others wait in turn."},
     {.name = "chunk",
      .type = SETTING_SIZE,
      FIELD(replay.chunk_bytes),
@@ -58,10 +58,53 @@ static const struct setting replay_rows[] = {
      .max = 100000000,
      .fallback = "100000",
      .doc = "Records that a \"start\": {\"last\": N} looks through at most."},
+    {.name = "current_keys",
+     .type = SETTING_INTEGER,
+     FIELD(replay.current_keys),
+     .min = 1,
+     .max = 100000000,
+     .fallback = "100000",
+     .doc = "Keys that a \"start\": \"current\" may have; with more the stream ends."},
+    {.name = "current_size",
+     .type = SETTING_SIZE,
+     FIELD(replay.current_bytes),
+     .min = 64 << 10,
+     .max = INT64_C(4) << 30,
+     .fallback = "16MiB",
+     .doc = "Memory for the events of one \"start\": \"current\" while it is sent."},
 };
 
 static const struct config_table replay_table = {
     CONFIG_ROWS(replay_rows),
+    .bytes = sizeof(struct settings),
+};
+
+static const struct setting cursors_rows[] = {
+    {.name = "save",
+     .type = SETTING_DURATION,
+     FIELD(cursors.save_ms),
+     .min = 100,
+     .max = 3600000,
+     .fallback = "5s",
+     .doc = "How often the positions of open streams are saved."},
+    {.name = "forget",
+     .type = SETTING_DURATION,
+     FIELD(cursors.forget_ms),
+     .min = 60000,
+     .max = INT64_C(3660) * 86400000,
+     .fallback = "30d",
+     .doc = "A cursor that no stream has used for so long is deleted."},
+    {.name = "per_subject",
+     .type = SETTING_INTEGER,
+     FIELD(cursors.per_subject),
+     .min = 1,
+     .max = 1000000,
+     .fallback = "100",
+     .doc = "How many cursors a subject may have; a further one is answered 403."},
+};
+
+static const struct config_table cursors_table = {
+    CONFIG_ROWS(cursors_rows),
     .bytes = sizeof(struct settings),
 };
 
@@ -119,11 +162,49 @@ static void check_claims(const struct config_at *at, const struct settings *sett
 {
 	struct config_at name = config_member(at, stream->name);
 
-	if (!settings->auth.issuer_count && stream->access_pattern &&
+	if (!settings->auth.issuer_count && !settings->auth.opaque && stream->access_pattern &&
 	    pattern_looks_at(stream->access_pattern, "claims", NULL))
 		config_refuse(&name, "/access",
 			      "asks for claims, but no token can be valid: add \"auth\": "
-			      "{\"issuers\": …}");
+			      "{\"issuers\": …} or {\"opaque\": true}");
+}
+
+static void check_auth(const struct config_at *at, void *target)
+{
+	const struct settings *settings = target;
+
+	if (settings->auth.opaque && !settings->postgres.url)
+		config_refuse(at, "/opaque",
+			      "needs PostgreSQL, where these tokens are: add \"postgres\": "
+			      "{\"url\": …}");
+}
+
+static void check_journal(const struct config_at *at, const struct settings *settings,
+			  const struct stream *stream)
+{
+	struct config_at name = config_member(at, stream->name);
+
+	if (stream->journal_retain_ms && !settings->postgres.url)
+		config_refuse(&name, "/journal",
+			      "is kept in PostgreSQL, but none is named: add \"postgres\": "
+			      "{\"url\": …}");
+}
+
+static void check_user_filters(const struct config_at *at, const struct settings *settings,
+			       const struct stream *stream)
+{
+	struct config_at name = config_member(at, stream->name);
+
+	if (!stream->user_filters)
+		return;
+	if (!settings->postgres.url)
+		config_refuse(&name, "/user_filters",
+			      "needs PostgreSQL, where these filters are: add \"postgres\": "
+			      "{\"url\": …}");
+	if (!stream->access_pattern || !pattern_looks_at(stream->access_pattern, "claims", NULL))
+		config_refuse(&name, "/user_filters",
+			      "is about the subject of a token: ask for one in \"access\", such as "
+			      "{\"claims\": {…}}");
 }
 
 static void check_streams(const struct config_at *at, void *target)
@@ -133,6 +214,8 @@ static void check_streams(const struct config_at *at, void *target)
 	for (size_t i = 0; i < settings->stream_count; i++) {
 		check_path(at, settings->streams, i);
 		check_claims(at, settings, settings->streams[i]);
+		check_journal(at, settings, settings->streams[i]);
+		check_user_filters(at, settings, settings->streams[i]);
 	}
 }
 
@@ -178,12 +261,31 @@ static const struct setting rows[] = {
      .type = SETTING_OBJECT,
      .table = &replay_table,
      .fallback = "{}",
-     .doc = "Reading again from Kafka, for those who were away for longer than the window."},
+     .doc = "Reading again, for those who were away for longer than the window."},
+    {.name = "postgres",
+     .type = SETTING_OBJECT,
+     FIELD(postgres),
+     .fallback = "{}",
+     .table = &postgres_settings_table,
+     .doc = "PostgreSQL, for what is to be remembered; live events need none."},
+    {.name = "journal",
+     .type = SETTING_OBJECT,
+     FIELD(journal),
+     .fallback = "{}",
+     .table = &journal_settings_table,
+     .doc = "Writing the journaled streams' events to PostgreSQL."},
+    {.name = "cursors",
+     .type = SETTING_OBJECT,
+     .table = &cursors_table,
+     .fallback = "{}",
+     .doc = "Positions that are kept in PostgreSQL for a subject, where a request says "
+	    "?cursor=NAME."},
     {.name = "auth",
      .type = SETTING_OBJECT,
      FIELD(auth),
      .fallback = "{}",
      .table = &auth_settings_table,
+     .check = check_auth,
      .doc = "Which tokens are valid."},
     {.name = "log",
      .type = SETTING_OBJECT,

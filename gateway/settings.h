@@ -12,7 +12,10 @@
 #include "event/stream.h"
 #include "feed/replay.h"
 #include "http/http_settings.h"
+#include "journal.h"
 #include "kafka/kafka_settings.h"
+#include "postgres/cursors.h"
+#include "postgres/postgres_settings.h"
 
 struct settings {
 	char *schema; /* the file's "$schema", for editors */
@@ -20,6 +23,9 @@ struct settings {
 	struct kafka_settings kafka;
 	struct replay_settings replay;
 	struct auth_settings auth;
+	struct postgres_settings postgres;
+	struct cursors_settings cursors;
+	struct journal_settings journal;
 	enum log_level log_level;
 	struct stream **streams; /* owned, immutable */
 	size_t stream_count;

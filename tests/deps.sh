@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs what is missing on Debian 12: `deps.sh run` for building and running, `deps.sh test` and `deps.sh bench` for what these need besides.
-# Starts no service: packages that would are unpacked into the build folder (deps_unpacked) and never installed.
+# Starts no service: packages that would are unpacked into the build folder (deps_unpacked) and never installed, or installed without what they would start.
 set -eu
 
 unpacked=${DEPS_UNPACKED:-build/tools}
@@ -39,9 +39,21 @@ unpack() {
 	(cd "$unpacked" && apt-get download -q "$package" && dpkg-deb -x "$package"_*.deb . && rm -f "$package"_*.deb)
 }
 
+# The server's programs, without the cluster that their first installation would make and start. Clusters that are there are left alone.
+need_postgresql() {
+	! is_installed postgresql-15 || return 0
+	settings=/etc/postgresql-common/createcluster.d
+	need postgresql-common
+	as_root mkdir -p $settings
+	echo "create_main_cluster = false" | as_root tee $settings/sluice.conf >/dev/null
+	need postgresql-15
+	as_root rm $settings/sluice.conf
+}
+
 for_run() {
 	need gcc make pkg-config libc6-dev libh2o-evloop-dev libnghttp2-dev librdkafka-dev libjansson-dev libcjose-dev \
-		libcurl4-openssl-dev libssl-dev zlib1g-dev ca-certificates
+		libcurl4-openssl-dev libssl-dev zlib1g-dev libpq-dev ca-certificates
+	need_postgresql
 }
 
 for_test() {
@@ -50,6 +62,10 @@ for_test() {
 	command -v node >/dev/null || need nodejs
 	command -v npm >/dev/null || need npm
 	unpack prometheus usr/bin/promtool
+	# integration/90_docker.py starts its own engine.
+	need docker-compose debootstrap runc tini libdevmapper1.02.1
+	unpack docker.io usr/sbin/dockerd
+	unpack containerd usr/bin/containerd
 }
 
 for_bench() {

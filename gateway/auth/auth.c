@@ -6,14 +6,29 @@
 #include "auth/auth_priv.h"
 #include "auth/jwks_fetch_priv.h"
 #include "auth/jwt_priv.h"
+#include "auth/token_registry_priv.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
 
+/* A refusal is remembered for so long that a client that tries again at once is not looked up
+ * again, and so short that a clock that is a little behind does no harm. */
+static const struct token_cache_limits usual_limits = {
+    .refused = 4096,
+    .wanted = 4096,
+    .refused_ms = 10 * 1000,
+    .failed_ms = 1000,
+    .refusals_a_second = 100,
+    .refusals_at_once = 1000,
+};
+
 struct auth {
 	const struct auth_settings *settings;
 	struct jwks_fetch *fetch;
-	struct jwks *secrets[]; /* by issuer; NULL: none */
+	void (*on_change)(void *context);
+	void *context;
+	struct token_registry *registry; /* NULL: without PostgreSQL */
+	struct jwks *secrets[];          /* by issuer; NULL: none */
 };
 
 /*
@@ -120,8 +135,8 @@ static int verify_claims(struct auth *auth, struct jwt *jwt, struct auth_identit
 	return best.code;
 }
 
-int auth_verify(struct auth *auth, struct slice token, struct auth_identity *identity,
-		const char **reason)
+static int verify_jwt(struct auth *auth, struct slice token, struct auth_identity *identity,
+		      const char **reason)
 {
 	struct jwt jwt;
 	int result = jwt_parse(token, &jwt, reason);
@@ -136,10 +151,71 @@ int auth_verify(struct auth *auth, struct slice token, struct auth_identity *ide
 	return result;
 }
 
+static int check_revocation(struct auth *auth, struct auth_identity *identity, const char **reason)
+{
+	identity->holder = token_registry_hold(auth->registry, identity->claims);
+	if (!token_registry_is_revoked(auth->registry, identity->holder))
+		return 0;
+	auth_identity_fini(identity);
+	*reason = "the token has been revoked";
+	return ERROR_INVALID;
+}
+
+/* The three parts of a compact JWS have two dots between them. */
+static bool is_opaque(struct slice token)
+{
+	size_t dots = 0;
+	for (size_t i = 0; i < token.len; i++)
+		dots += token.base[i] == '.';
+	return dots != 2;
+}
+
+int auth_verify(struct auth *auth, struct slice token, struct auth_identity *identity,
+		const char **reason)
+{
+	struct auth_identity verified = {.holder = NULL};
+	int result;
+	if (auth->settings->opaque && auth->registry && is_opaque(token))
+		return token_registry_verify(auth->registry, token, identity, reason);
+	result = verify_jwt(auth, token, &verified, reason);
+	if (!result && auth->registry)
+		result = check_revocation(auth, &verified, reason);
+	if (!result)
+		*identity = verified;
+	return result;
+}
+
+void auth_holder_free(struct auth_holder *holder)
+{
+	if (holder && holder->jti == HOLDER_IS_TOKEN)
+		token_cache_release(holder);
+	else
+		free(holder);
+}
+
 void auth_identity_fini(struct auth_identity *identity)
 {
 	json_decref(identity->claims);
 	identity->claims = NULL;
+	auth_holder_free(identity->holder);
+	identity->holder = NULL;
+}
+
+bool auth_is_revoked(struct auth *auth, const struct auth_holder *holder)
+{
+	return holder && token_registry_is_revoked(auth->registry, holder);
+}
+
+uint64_t auth_revocation_generation(const struct auth *auth)
+{
+	return auth->registry ? token_registry_generation(auth->registry) : 0;
+}
+
+void auth_counts(struct auth *auth, size_t *tokens, size_t *revocations)
+{
+	*tokens = *revocations = 0;
+	if (auth->registry)
+		token_registry_counts(auth->registry, tokens, revocations);
 }
 
 bool auth_ready(struct auth *auth, char why[256])
@@ -206,6 +282,8 @@ int auth_new_limited(const struct auth_settings *settings, const struct jwks_fet
 	*auth = mem_zalloc(sizeof(**auth) + count * sizeof((*auth)->secrets[0]));
 	(*auth)->settings = settings;
 	(*auth)->fetch = fetch;
+	(*auth)->on_change = on_change;
+	(*auth)->context = context;
 	read_secrets(*auth);
 	return 0;
 }
@@ -216,8 +294,25 @@ int auth_new(const struct auth_settings *settings, void (*on_change)(void *conte
 	return auth_new_limited(settings, &jwks_fetch_limits_default, on_change, context, auth);
 }
 
+void auth_use_postgres(struct auth *auth, const struct postgres_settings *postgres,
+		       struct notifications *notifications)
+{
+	struct token_cache_limits limits = usual_limits;
+	const struct token_registry_parts parts = {
+	    .postgres = postgres,
+	    .notifications = notifications,
+	    .limits = auth->settings->opaque ? &limits : NULL,
+	    .on_change = auth->on_change,
+	    .context = auth->context,
+	};
+	limits.known = auth->settings->opaque_cache;
+	auth->registry = token_registry_new(&parts);
+}
+
 void auth_free(struct auth *auth)
 {
+	if (auth->registry)
+		token_registry_free(auth->registry);
 	jwks_fetch_free(auth->fetch);
 	for (size_t i = 0; i < auth->settings->issuer_count; i++)
 		jwks_unref(auth->secrets[i]);

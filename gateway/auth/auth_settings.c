@@ -156,6 +156,18 @@ static const struct setting rows[] = {
      .max = 600000,
      .fallback = "30s",
      .doc = "How far the issuer's clock may be off, for exp and nbf."},
+    {.name = "opaque",
+     .type = SETTING_BOOL,
+     AUTH(opaque),
+     .fallback = "false",
+     .doc = "Whether tokens of `sluice token create` are valid; needs \"postgres\"."},
+    {.name = "opaque_cache",
+     .type = SETTING_INTEGER,
+     AUTH(opaque_cache),
+     .min = 16,
+     .max = 1000000,
+     .fallback = "10000",
+     .doc = "How many of these are kept in memory, beside those of open streams."},
 };
 
 const struct config_table auth_settings_table = {

@@ -8,6 +8,7 @@
 #include "base/buffer.h"
 #include "event/frame.h"
 #include "event/json_pointer_priv.h"
+#include "event/pattern.h"
 
 enum { JSON_MAX_LEVELS = 64 };
 
@@ -105,7 +106,7 @@ static json_t *load(struct slice text, json_error_t *error)
 	return json_loadb(text.base, text.len, JSON_DECODE_ANY | JSON_ALLOW_NUL, error);
 }
 
-static json_t *parse(struct slice text)
+json_t *document_parse(struct slice text)
 {
 	struct buffer widened = {0};
 	json_error_t error;
@@ -159,7 +160,7 @@ static int add_bytes(json_t *document, const char *name, bool present, struct sl
 	if (!present)
 		json = json_null();
 	else
-		json = as_json ? parse(bytes) : string(bytes);
+		json = as_json ? document_parse(bytes) : string(bytes);
 	if (!json)
 		return ERROR_INVALID;
 	json_object_set_new(document, name, json);
@@ -198,6 +199,27 @@ int document_build(const struct record *record, unsigned parts, json_t **documen
 	}
 	*document = built;
 	return 0;
+}
+
+unsigned document_parts_of(const struct pattern *pattern)
+{
+	static const struct {
+		const char *root;
+		unsigned itself, below;
+	} rows[] = {
+	    {"topic", DOCUMENT_TOPIC, DOCUMENT_TOPIC},
+	    {"partition", DOCUMENT_PARTITION, DOCUMENT_PARTITION},
+	    {"key", DOCUMENT_KEY, DOCUMENT_KEY_JSON},
+	    {"headers", DOCUMENT_HEADERS, DOCUMENT_HEADERS},
+	    {"value", DOCUMENT_VALUE, DOCUMENT_VALUE},
+	};
+	unsigned parts = 0;
+	bool below;
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		if (pattern_looks_at(pattern, rows[i].root, &below))
+			parts |= below ? rows[i].below : rows[i].itself;
+	return parts;
 }
 
 const json_t *document_at(const json_t *document, const char *pointer)

@@ -357,12 +357,19 @@ static bool find_data(const struct mapping *mapping, const struct record *record
 	return json;
 }
 
+struct slice mapping_custom_id(const struct mapping *mapping, const json_t *document,
+			       struct buffer *own)
+{
+	buffer_clear(own);
+	return find_line(&mapping->id, document, own);
+}
+
 void mapping_append_frame(const struct mapping *mapping, const struct record *record,
 			  const json_t *document, struct slice id, struct buffer *out)
 {
 	struct buffer own_id = {0}, own_event = {0}, own_data = {0};
 	struct frame frame = {
-	    .id = find_line(&mapping->id, document, &own_id),
+	    .id = mapping_custom_id(mapping, document, &own_id),
 	    .event = find_line(&mapping->event, document, &own_event),
 	    .retry_ms = find_retry(mapping, document),
 	};

@@ -18,7 +18,7 @@ static const char *const on_gap_values[] = {
 };
 
 static const char start_wanted[] =
-    "\"latest\", \"earliest\" or {\"last\": N}, N from 1 to 1000000 events";
+    "\"latest\", \"earliest\", \"current\" or {\"last\": N}, N from 1 to 1000000 events";
 
 static void read_path(const struct config_at *at, const json_t *value, void *target)
 {
@@ -33,8 +33,19 @@ static void read_path(const struct config_at *at, const json_t *value, void *tar
 
 static bool read_start_name(const char *name, struct stream *stream)
 {
-	stream->start = strcmp(name, "earliest") ? STREAM_START_LATEST : STREAM_START_EARLIEST;
-	return stream->start == STREAM_START_EARLIEST || !strcmp(name, "latest");
+	static const char *const names[] = {
+	    [STREAM_START_LATEST] = "latest",
+	    [STREAM_START_EARLIEST] = "earliest",
+	    [STREAM_START_CURRENT] = "current",
+	};
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		if (!names[i] || strcmp(names[i], name))
+			continue;
+		stream->start = (enum stream_start)i;
+		return true;
+	}
+	return false;
 }
 
 static bool read_start_last(const json_t *value, struct stream *stream)
@@ -67,6 +78,40 @@ static void check_max_event(const struct config_at *at, void *target)
 		    at, NULL,
 		    "is more than \"window\" holds: make it smaller, or \"window\" larger");
 }
+
+static void check_retain(const struct config_at *at, void *target)
+{
+	const struct stream *stream = target;
+
+	if (stream->journal_retain_ms && stream->topic_param)
+		config_refuse(at, NULL,
+			      "is for streams that name their topics: this one takes them from the "
+			      "path, so take \"journal\" out");
+}
+
+static void keep_records(const struct config_at *at, void *target)
+{
+	struct stream *stream = target;
+
+	(void)at;
+	stream->keeps_records =
+	    stream->user_filters || (stream->filter && pattern_is_inexact(stream->filter));
+}
+
+static const struct setting journal_settings[] = {
+    {.name = "retain",
+     .type = SETTING_DURATION,
+     FIELD(journal_retain_ms),
+     .min = 60000,
+     .max = INT64_C(366) * 86400000,
+     .required = true,
+     .doc = "How long an event is kept there, at the least."},
+};
+
+static const struct config_table journal_table = {
+    CONFIG_ROWS(journal_settings),
+    .bytes = sizeof(struct stream),
+};
 
 static const struct setting settings[] = {
     {.name = "description",
@@ -131,10 +176,11 @@ static const struct setting settings[] = {
      .fallback = "\"latest\"",
      .read = read_start,
      .wanted = start_wanted,
-     .schema = "{\"anyOf\": [{\"enum\": [\"latest\", \"earliest\"]}, {\"type\": \"object\","
-	       " \"properties\": {\"last\": {\"type\": \"integer\", \"minimum\": 1,"
-	       " \"maximum\": 1000000}}, \"required\": [\"last\"], \"additionalProperties\":"
-	       " false}, {\"$ref\": \"#/$defs/environment\"}]}",
+     .schema =
+	 "{\"anyOf\": [{\"enum\": [\"latest\", \"earliest\", \"current\"]}, {\"type\": \"object\","
+	 " \"properties\": {\"last\": {\"type\": \"integer\", \"minimum\": 1,"
+	 " \"maximum\": 1000000}}, \"required\": [\"last\"], \"additionalProperties\":"
+	 " false}, {\"$ref\": \"#/$defs/environment\"}]}",
      .doc = "Where a subscriber without a last event id begins."},
     {.name = "on_gap",
      .type = SETTING_ENUM,
@@ -165,6 +211,19 @@ static const struct setting settings[] = {
      .fallback = "1MiB",
      .check = check_max_event,
      .doc = "Larger records are skipped and counted."},
+    {.name = "user_filters",
+     .type = SETTING_BOOL,
+     FIELD(user_filters),
+     .fallback = "false",
+     .check = keep_records,
+     .doc =
+	 "Whether patterns in PostgreSQL narrow what a token's subject receives (sluice filter)."},
+    {.name = "journal",
+     .type = SETTING_OBJECT,
+     .table = &journal_table,
+     .check = check_retain,
+     .doc = "Keeps the stream's events in PostgreSQL, so that what a subscriber missed comes from "
+	    "an index."},
 };
 
 static void fini(void *target)

@@ -171,28 +171,6 @@ static void check_filter(const struct config_at *at, const json_t *source,
 	}
 }
 
-/* The document parts that a filter looks at. */
-static unsigned parts_of(const struct pattern *filter)
-{
-	static const struct {
-		const char *root;
-		unsigned itself, below;
-	} rows[] = {
-	    {"topic", DOCUMENT_TOPIC, DOCUMENT_TOPIC},
-	    {"partition", DOCUMENT_PARTITION, DOCUMENT_PARTITION},
-	    {"key", DOCUMENT_KEY, DOCUMENT_KEY_JSON},
-	    {"headers", DOCUMENT_HEADERS, DOCUMENT_HEADERS},
-	    {"value", DOCUMENT_VALUE, DOCUMENT_VALUE},
-	};
-	unsigned parts = 0;
-	bool below;
-
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
-		if (pattern_looks_at(filter, rows[i].root, &below))
-			parts |= below ? rows[i].below : rows[i].itself;
-	return parts;
-}
-
 /* The order of a pattern's fields says nothing. */
 static uint64_t hash_of(const json_t *source)
 {
@@ -216,7 +194,7 @@ void stream_pattern_read_filter(const struct config_at *at, const json_t *value,
 		return;
 	check_filter(at, value, stream);
 	stream->filter_hash = hash_of(value);
-	stream->parts |= parts_of(stream->filter);
+	stream->parts |= document_parts_of(stream->filter);
 }
 
 void stream_pattern_read_event(const struct config_at *at, const json_t *value, void *target)

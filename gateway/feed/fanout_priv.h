@@ -1,5 +1,5 @@
 /*
- * fanout_priv: what fanout.c, dispatch and subscriber.c share. One loop's thread.
+ * fanout_priv: what fanout.c, fanout_feed.c and the files of subscriber share. One loop's thread.
  */
 #ifndef SLUICE_FEED_FANOUT_PRIV_H
 #define SLUICE_FEED_FANOUT_PRIV_H
@@ -15,6 +15,9 @@
 #include "feed/index_priv.h"
 #include "feed/replay_priv.h"
 #include "feed/subscriber.h"
+
+struct checks;
+struct documents;
 
 /* A growing list of subscribers; each knows its place in it, so that leaving is a swap with the
  * last. */
@@ -35,7 +38,9 @@ struct fanout_feed {
 	bool id_is_fresh;
 	bool attached; /* `dispatched` is set: the feed was ready once */
 	struct index index;
-	struct roster unfiltered;
+	struct roster unfiltered; /* without keys and without checks */
+	struct roster checked;    /* without keys, with checks */
+	uint64_t number;          /* never that of another one on this loop */
 	uint32_t subscriber_count;
 	struct fanout_feed *following;
 };
@@ -49,6 +54,8 @@ struct fanout {
 	int reader;      /* epoch slot */
 	uint64_t now_ms; /* of the last turn or tick */
 	struct fanout_feed *feeds_here;
+	uint64_t feed_count; /* ever */
+	struct documents *documents;
 	struct roster all;
 	uint32_t swept; /* where the tick's sweep goes on in `all` */
 	uint32_t ticks;
@@ -60,12 +67,17 @@ struct fanout {
 };
 
 void roster_add(struct roster *roster, struct subscriber *subscriber, uint32_t *place);
+/* The subscriber that is in this place now; the same one where it was the last. */
+struct subscriber *roster_remove(struct roster *roster, uint32_t place);
 
 /* The feed's share on this loop, made on first use. Takes over the reference on `feed`. */
 struct fanout_feed *fanout_feed_enter(struct fanout *fanout, struct feed *feed);
 void fanout_feed_leave(struct fanout_feed *at);
 /* The event id of at->position. Borrowed until the next turn. */
 struct slice fanout_feed_id(struct fanout_feed *at);
+/* Do the checks let the event pass? */
+bool fanout_feed_passes(struct fanout_feed *at, const struct checks *checks,
+			const struct window_segment *segment, const struct window_entry *entry);
 /* Catches up with the window: afterwards at->dispatched and at->position are the newest. */
 void fanout_feed_dispatch(struct fanout_feed *at);
 

@@ -10,6 +10,7 @@
 #include "event/document.h"
 #include "event/event_id.h"
 #include "event/frame.h"
+#include "feed/kept_record_priv.h"
 #include "feed/notice_priv.h"
 
 enum { SKIP_LOG_INTERVAL_MS = 10000 };
@@ -51,7 +52,7 @@ struct feed *feed_new(const struct stream *stream, char **topics, uint32_t topic
 	feed->topic_count = topic_count;
 	feed->topics_behind = topic_count;
 	set_identity(feed);
-	feed->window = window_new(stream->window_bytes, topic_count, epoch);
+	feed->window = window_new(stream->window_bytes, topic_count, stream->keeps_records, epoch);
 	position_init(&feed->position, topic_count);
 	return feed;
 }
@@ -65,6 +66,7 @@ void feed_free(struct feed *feed)
 	position_fini(&feed->position);
 	buffer_free(&feed->scratch.id);
 	buffer_free(&feed->scratch.frame);
+	buffer_free(&feed->scratch.record);
 	route_keys_free(&feed->scratch.keys);
 	free(feed);
 }
@@ -146,10 +148,14 @@ static void append(struct feed *feed, uint32_t topic, const struct record *recor
 
 	buffer_clear(&feed->scratch.id);
 	buffer_clear(&feed->scratch.frame);
+	buffer_clear(&feed->scratch.record);
 	event_id_encode(feed->hash, 0, &feed->position, &feed->scratch.id);
 	mapping_append_frame(feed->stream->mapping, record, document,
 			     buffer_slice(&feed->scratch.id), &feed->scratch.frame);
-	window_append(feed->window, &entry, &feed->scratch.keys, buffer_slice(&feed->scratch.frame),
+	if (feed->stream->keeps_records)
+		kept_record_append(record, &feed->scratch.record);
+	window_append(feed->window, &entry, &feed->scratch.keys,
+		      buffer_slice(&feed->scratch.record), buffer_slice(&feed->scratch.frame),
 		      &feed->position, previous_next);
 	feed->dirty = true;
 	metrics_add(METRIC_EVENTS_ACCEPTED, 1);
@@ -194,8 +200,8 @@ void feed_gap(struct feed *feed, uint32_t topic, int32_t partition, int64_t from
 	event_id_encode(feed->hash, 0, &feed->position, &feed->scratch.id);
 	notice_append_gap(&feed->scratch.frame, buffer_slice(&feed->scratch.id),
 			  to < from ? "reset" : "expired", &gap, 1);
-	window_append(feed->window, &entry, NULL, buffer_slice(&feed->scratch.frame),
-		      &feed->position, to < from ? to : from);
+	window_append(feed->window, &entry, NULL, (struct slice){0},
+		      buffer_slice(&feed->scratch.frame), &feed->position, to < from ? to : from);
 	feed->dirty = true;
 }
 

@@ -53,6 +53,23 @@ void notice_append_timeout(struct buffer *out, const char *reason)
 	buffer_free(&data);
 }
 
+void notice_append_revoked(struct buffer *out)
+{
+	append_event(out, (struct slice){0}, "revoked",
+		     SLICE_LIT("{\"reason\":\"token_revoked\"}"));
+}
+
+void notice_append_limit(struct buffer *out, struct slice id, const char *reason, uint64_t keys,
+			 uint64_t bytes)
+{
+	struct buffer data = {0};
+
+	buffer_append_format(&data, "{\"reason\":\"%s\",\"keys\":%llu,\"bytes\":%llu}", reason,
+			     (unsigned long long)keys, (unsigned long long)bytes);
+	append_event(out, id, "limit", buffer_slice(&data));
+	buffer_free(&data);
+}
+
 void notice_append_retry(struct buffer *out, uint64_t retry_ms)
 {
 	buffer_append_text(out, "retry: ");

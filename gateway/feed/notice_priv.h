@@ -5,6 +5,9 @@
  *     gap        {"reason": "expired", "missed": [{"topic": "orders", "partition": 3,
  *                 "from": 17, "to": 42}]}      what is known to be missed
  *     timeout    {"reason": "token_expired"}   the stream ends
+ *     limit      {"reason": "current_keys", "keys": 100000, "bytes": 16777216}
+ *                                              the state is larger; the stream ends
+ *     revoked    {"reason": "token_revoked"}   likewise
  *
  * Pure. Thread: any.
  */
@@ -25,10 +28,15 @@ struct notice_gap {
 
 void notice_append_connected(struct buffer *out, struct slice id, const char *stream);
 /* `reason`: "expired" (retention was faster), "beyond_end" (the id is ahead of the log), "reset" (a
- * topic was made anew), "unknown_id" (an id of the stream's own that cannot be found). */
+ * topic was made anew), "unknown_id" (an id of the stream's own that cannot be found),
+ * "stale_cursor" (the cursor's position is one of other topics). */
 void notice_append_gap(struct buffer *out, struct slice id, const char *reason,
 		       const struct notice_gap *gaps, size_t count);
 void notice_append_timeout(struct buffer *out, const char *reason);
+/* A start: "current" has more keys, or more bytes of events, than it may. */
+void notice_append_limit(struct buffer *out, struct slice id, const char *reason, uint64_t keys,
+			 uint64_t bytes);
+void notice_append_revoked(struct buffer *out);
 /* Come back after this time; dispatches nothing. */
 void notice_append_retry(struct buffer *out, uint64_t retry_ms);
 /* Moves the last event id, dispatches nothing. */

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
+#include "feed/checks.h"
 #include "feed/fanout_priv.h"
 #include "feed/feeds.h"
 #include "feed/replay_priv.h"
@@ -10,24 +11,31 @@
 struct replay {
 	struct replay_settings settings;
 	struct replay_source source;
+	struct replay_journal journal; /* open NULL: there is none */
 	struct feeds *feeds;
 	pthread_t *threads;
 	pthread_mutex_t lock; /* guards what follows */
 	pthread_cond_t work;
 	struct replay_job *first, **last;
-	uint32_t waiting, running, chunks_held;
+	void **journal_readers; /* of the workers that have one */
+	uint32_t journal_reader_count;
+	uint32_t waiting, running, chunks_held, states;
 	bool stopping;
 };
 
 struct replay *replay_new(const struct replay_settings *settings,
-			  const struct replay_source *source, struct feeds *feeds)
+			  const struct replay_source *source, const struct replay_journal *journal,
+			  struct feeds *feeds)
 {
 	struct replay *replay = MEM_NEW(struct replay);
 
 	assert(settings->workers && settings->chunks);
 	replay->settings = *settings;
 	replay->source = *source;
+	if (journal)
+		replay->journal = *journal;
 	replay->feeds = feeds;
+	replay->journal_readers = mem_zalloc(settings->workers * sizeof(void *));
 	replay->last = &replay->first;
 	replay->threads = mem_zalloc(settings->workers * sizeof(replay->threads[0]));
 	pthread_mutex_init(&replay->lock, NULL);
@@ -59,23 +67,43 @@ static struct replay_job *take_job(struct replay *replay)
 	return job;
 }
 
+static void *open_journal(struct replay *replay)
+{
+	void *reader;
+
+	if (!replay->journal.open)
+		return NULL;
+	reader = replay->journal.open(replay->journal.context);
+	pthread_mutex_lock(&replay->lock);
+	replay->journal_readers[replay->journal_reader_count++] = reader;
+	if (replay->stopping)
+		replay->journal.interrupt(reader);
+	pthread_mutex_unlock(&replay->lock);
+	return reader;
+}
+
 static void *work(void *context)
 {
 	struct replay *replay = context;
-	const struct replay_limits limits = {replay->settings.chunk_bytes,
-					     replay->settings.last_scan};
-	void *reader = replay->source.open(replay->source.context);
+	const struct replay_worker worker = {
+	    .replay = replay,
+	    .settings = &replay->settings,
+	    .source = &replay->source,
+	    .reader = replay->source.open(replay->source.context),
+	    .journal = replay->journal.open ? &replay->journal : NULL,
+	    .journal_reader = open_journal(replay),
+	};
 	struct replay_job *job;
 
 	while ((job = take_job(replay))) {
 		if (!atomic_load(&job->cancelled))
-			replay_read(job, &replay->source, reader, &limits);
+			replay_read(job, &worker);
 		pthread_mutex_lock(&replay->lock);
 		replay->running--;
 		pthread_mutex_unlock(&replay->lock);
 		fanout_deliver(job->home, job);
 	}
-	replay->source.close(reader);
+	replay->source.close(worker.reader);
 	return NULL;
 }
 
@@ -115,9 +143,13 @@ void replay_stop(struct replay *replay)
 	pthread_mutex_lock(&replay->lock);
 	replay->stopping = true;
 	pthread_cond_broadcast(&replay->work);
+	for (uint32_t i = 0; i < replay->journal_reader_count; i++)
+		replay->journal.interrupt(replay->journal_readers[i]);
 	pthread_mutex_unlock(&replay->lock);
 	for (uint32_t i = 0; i < replay->settings.workers; i++)
 		pthread_join(replay->threads[i], NULL);
+	for (uint32_t i = 0; i < replay->journal_reader_count; i++)
+		replay->journal.close(replay->journal_readers[i]);
 	pthread_mutex_lock(&replay->lock);
 	send_waiting_home(replay);
 	pthread_mutex_unlock(&replay->lock);
@@ -128,6 +160,7 @@ void replay_free(struct replay *replay)
 	pthread_mutex_destroy(&replay->lock);
 	pthread_cond_destroy(&replay->work);
 	free(replay->threads);
+	free(replay->journal_readers);
 	free(replay);
 }
 
@@ -142,7 +175,7 @@ void replay_counts(struct replay *replay, uint32_t *waiting, uint32_t *running)
 struct replay_job *replay_job_new(struct replay *replay, struct fanout *home,
 				  struct subscriber *subscriber, struct feed *feed,
 				  const struct route_keys *keys, const struct position *own,
-				  enum replay_mode mode, uint32_t last)
+				  const struct replay_wish *wish)
 {
 	struct replay_job *job = MEM_NEW(struct replay_job);
 
@@ -150,8 +183,12 @@ struct replay_job *replay_job_new(struct replay *replay, struct fanout *home,
 	job->home = home;
 	job->subscriber = subscriber;
 	job->feed = feed;
-	job->mode = mode;
-	job->last = last;
+	job->mode = wish->mode;
+	job->last = wish->last;
+	job->since_ms = wish->since_ms;
+	if (wish->custom_id)
+		job->custom_id = mem_strdup(wish->custom_id);
+	job->close_reason = CLOSE_GAP;
 	job->keys.count = keys->count;
 	if (keys->bytes.len)
 		buffer_append(&job->keys.bytes, keys->bytes.base, keys->bytes.len);
@@ -201,12 +238,33 @@ bool replay_lacks_chunks(struct replay *replay)
 	return lacks;
 }
 
+bool replay_take_state(struct replay *replay)
+{
+	bool taken;
+
+	pthread_mutex_lock(&replay->lock);
+	taken = replay->states < REPLAY_MAX_STATES;
+	replay->states += taken;
+	pthread_mutex_unlock(&replay->lock);
+	return taken;
+}
+
+void replay_return_state(struct replay *replay)
+{
+	pthread_mutex_lock(&replay->lock);
+	replay->states--;
+	pthread_mutex_unlock(&replay->lock);
+}
+
 void replay_job_free(struct replay *replay, struct replay_job *job)
 {
 	assert(!job->subscriber);
 	replay_chunk_done(replay, job);
 	feeds_close(replay->feeds, job->feed);
 	route_keys_free(&job->keys);
+	checks_unref(job->checks);
+	replay_current_free(replay, job);
+	free(job->custom_id);
 	position_fini(&job->own);
 	buffer_free(&job->chunk);
 	free(job);

@@ -20,10 +20,8 @@ struct candidate {
 
 struct search {
 	struct replay_job *job;
-	struct replay_source_range *ranges;
-	uint32_t *topics;
+	const struct replay_source_range *ranges;
 	int64_t *orders;
-	size_t range_count;
 	struct candidate *found;
 	size_t count, capacity, arrivals;
 	struct route_keys keys;
@@ -67,7 +65,7 @@ static void add_candidate(struct search *search, size_t range, const struct reco
 	mapping_append_frame(search->job->feed->stream->mapping, record, document,
 			     (struct slice){0}, &frame);
 	search->found[search->count++] = (struct candidate){
-	    .topic = search->topics[range],
+	    .topic = search->ranges[range].topic_number,
 	    .partition = (uint32_t)record->partition,
 	    .offset = record->offset,
 	    .order = *order,
@@ -101,37 +99,31 @@ static void on_progress(void *context, size_t range, int64_t next)
 	(void)next;
 }
 
-/* An equal share of the scan for every partition, back from the head. */
-static int find_ranges(struct search *search, const struct replay_source *source, void *reader,
-		       const struct position *head, uint32_t scan)
+/* An equal share of the scan for every partition, back from the head, as far as the log goes. */
+static int limit_scan(struct replay_slice *slice)
 {
-	size_t total = 0;
+	const struct replay_worker *worker = slice->worker;
+	int64_t share = worker->settings->last_scan / (int64_t)(slice->count + !slice->count) + 1;
+	size_t kept = 0;
 
-	for (uint32_t t = 0; t < head->topic_count; t++)
-		total += head->topics[t].partition_count;
-	search->ranges = mem_zalloc((total + 1) * sizeof(search->ranges[0]));
-	search->topics = mem_zalloc((total + 1) * sizeof(search->topics[0]));
-	search->orders = mem_zalloc((total + 1) * sizeof(search->orders[0]));
-	for (uint32_t t = 0; t < head->topic_count; t++) {
-		for (uint32_t p = 0; p < head->topics[t].partition_count; p++) {
-			int64_t low = 0, high = 0, until = position_get(head, t, p);
-			const char *topic = search->job->feed->topics[t];
-			int64_t from = until - (int64_t)(scan / total + 1);
-			int rc = source->bounds(reader, topic, (int32_t)p, &low, &high);
+	for (size_t i = 0; i < slice->count; i++) {
+		struct replay_source_range range = slice->ranges[i];
+		int64_t low = 0, high = 0;
+		int rc = worker->source->bounds(worker->reader, range.topic, range.partition, &low,
+						&high);
 
-			if (rc == ERROR_NOT_FOUND)
-				continue;
-			if (rc)
-				return rc;
-			if (from < low)
-				from = low;
-			if (from >= until)
-				continue;
-			search->ranges[search->range_count] =
-			    (struct replay_source_range){topic, (int32_t)p, from, until};
-			search->topics[search->range_count++] = t;
-		}
+		if (rc == ERROR_NOT_FOUND)
+			continue;
+		if (rc)
+			return rc;
+		if (range.until - share > low)
+			low = range.until - share;
+		if (range.from < low)
+			range.from = low;
+		if (range.from < range.until)
+			slice->ranges[kept++] = range;
 	}
+	slice->count = kept;
 	return 0;
 }
 
@@ -163,36 +155,176 @@ static void search_fini(struct search *search)
 	for (size_t i = 0; i < search->count; i++)
 		free(search->found[i].frame);
 	free(search->found);
-	free(search->ranges);
-	free(search->topics);
 	free(search->orders);
 	route_keys_free(&search->keys);
 }
 
-void replay_read_last(struct replay_job *job, const struct replay_source *source, void *reader,
-		      const struct replay_limits *limits)
+static int scan(struct search *search, const struct replay_slice *slice)
 {
-	struct search search = {.job = job, .capacity = 2 * (size_t)job->last + 1};
-	struct position head;
-	uint64_t version;
-	int rc;
+	const struct replay_worker *worker = slice->worker;
+	int rc = 0;
 
-	search.found = mem_alloc(search.capacity * sizeof(search.found[0]));
-	position_init(&head, job->feed->topic_count);
-	window_head(job->feed->window, &head, &version);
-	rc = find_ranges(&search, source, reader, &head, limits->last_scan);
-	if (!rc && search.range_count)
-		rc = source->read(reader, search.ranges, search.range_count, UINT64_MAX, on_record,
-				  on_progress, &search);
-	job->result = REPLAY_FAILED;
-	if (!rc) {
-		keep_last(&search);
-		write_frames(&search, &head);
-		job->chunk_events = (uint32_t)search.count;
-		job->mode = REPLAY_RESUME;
-		job->checked = true;
-		job->result = REPLAY_DONE;
+	search->ranges = slice->ranges;
+	search->orders = mem_zalloc((slice->count + 1) * sizeof(search->orders[0]));
+	if (slice->count)
+		rc = worker->source->read(worker->reader, slice->ranges, slice->count, UINT64_MAX,
+					  on_record, on_progress, search);
+	if (!rc)
+		keep_last(search);
+	return rc;
+}
+
+/* The events that were found are the last ones: afterwards the job is at the head. */
+static void answer(struct replay_slice *slice, struct search *search)
+{
+	struct replay_job *job = slice->job;
+
+	write_frames(search, &slice->head);
+	job->chunk_events = (uint32_t)search->count;
+	job->mode = REPLAY_RESUME;
+	job->checked = true;
+	job->result = REPLAY_DONE;
+	if (!job->counted)
+		metrics_add(METRIC_REPLAYS_KAFKA, 1);
+	job->counted = true;
+}
+
+/* The log holds nothing that the journal had not before. */
+static bool journal_has_all(const struct replay_slice *slice)
+{
+	const struct replay_worker *worker = slice->worker;
+
+	for (size_t i = 0; i < slice->count; i++) {
+		const struct replay_source_range *range = &slice->ranges[i];
+		int64_t low = 0, high = 0;
+
+		if (worker->source->bounds(worker->reader, range->topic, range->partition, &low,
+					   &high) ||
+		    low < slice->covers[i].first)
+			return false;
 	}
-	position_fini(&head);
+	return true;
+}
+
+/* Ranges of what the journal has. */
+static struct replay_source_range *covered_ranges(const struct replay_slice *slice)
+{
+	struct replay_source_range *ranges =
+	    mem_alloc((slice->count + 1) * sizeof(slice->ranges[0]));
+
+	for (size_t i = 0; i < slice->count; i++) {
+		ranges[i] = slice->ranges[i];
+		ranges[i].from = slice->covers[i].first;
+		if (ranges[i].until > slice->covers[i].next)
+			ranges[i].until = slice->covers[i].next;
+	}
+	return ranges;
+}
+
+/*
+ * Asks the journal where its last events begin, of which there are to be `n`; the job goes on from
+ * there. False: there are not so many, or it can't be read.
+ */
+static bool begin_in_journal(struct replay_slice *slice, uint32_t n)
+{
+	const struct replay_worker *worker = slice->worker;
+	struct replay_job *job = slice->job;
+	struct replay_source_range *ranges = covered_ranges(slice);
+	const struct replay_journal_query query = replay_journal_query(slice, ranges, slice->count);
+	uint64_t found = 0;
+	int rc = worker->journal->last(worker->journal_reader, &query, n, &found);
+
+	if (rc)
+		replay_journal_failed(job);
+	if (!rc && (found >= n || journal_has_all(slice))) {
+		position_assign(&job->own, &slice->head);
+		for (size_t i = 0; i < slice->count; i++)
+			position_set(&job->own, ranges[i].topic_number,
+				     (uint32_t)ranges[i].partition, ranges[i].from);
+		job->mode = REPLAY_RESUME;
+		job->result = REPLAY_DONE;
+	} else {
+		rc = ERROR_NOT_FOUND;
+	}
+	free(ranges);
+	return !rc;
+}
+
+/* Leaves of the ranges what the journal does not have yet. False: it has not all partitions, or is
+ * too far behind. */
+static bool find_tail(struct replay_slice *tail, const struct replay_slice *slice)
+{
+	uint64_t total = 0;
+
+	replay_slice_find(tail, NULL);
+	tail->count = 0;
+	for (size_t i = 0; i < slice->count; i++) {
+		struct replay_source_range range = slice->ranges[i];
+
+		if (!slice->covers[i].next)
+			return false;
+		range.from = slice->covers[i].next;
+		if (range.from >= range.until)
+			continue;
+		total += (uint64_t)(range.until - range.from);
+		tail->ranges[tail->count++] = range;
+	}
+	return total <= slice->worker->settings->last_scan;
+}
+
+/*
+ * The newest events are those that the journal does not have yet, which are read from Kafka; what
+ * is lacking to N are the journal's newest. False: it can't be done so.
+ */
+static bool read_last_with_journal(struct replay_slice *slice, struct search *search)
+{
+	struct replay_slice tail = {
+	    .job = slice->job, .worker = slice->worker, .head = slice->head};
+	uint32_t n = slice->job->last;
+	bool done;
+
+	/* How many of the journal's events pass the checks is not known to it. */
+	if (slice->job->checks || !replay_journal_cover(slice))
+		return false;
+	done = find_tail(&tail, slice) && !scan(search, &tail);
+	if (done && search->count >= n)
+		answer(slice, search);
+	else if (done)
+		done = begin_in_journal(slice, n - (uint32_t)search->count);
+	free(tail.ranges);
+	free(tail.covers);
+	return done;
+}
+
+static void search_init(struct search *search, struct replay_job *job)
+{
+	*search = (struct search){.job = job, .capacity = 2 * (size_t)job->last + 1};
+	search->found = mem_alloc(search->capacity * sizeof(search->found[0]));
+}
+
+static void read_last_from_kafka(struct replay_slice *slice)
+{
+	struct search search;
+	int rc = limit_scan(slice);
+
+	search_init(&search, slice->job);
+	if (!rc)
+		rc = scan(&search, slice);
+	slice->job->result = REPLAY_FAILED;
+	if (!rc)
+		answer(slice, &search);
 	search_fini(&search);
+}
+
+void replay_read_last(struct replay_slice *slice)
+{
+	struct search search;
+	bool done;
+
+	search_init(&search, slice->job);
+	replay_slice_find(slice, NULL);
+	done = read_last_with_journal(slice, &search);
+	search_fini(&search);
+	if (!done)
+		read_last_from_kafka(slice);
 }

@@ -4,10 +4,8 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
-#include "base/log.h"
 #include "base/mem.h"
 #include "base/metrics.h"
-#include "feed/notice_priv.h"
 
 bool subscriber_is_idle(const struct subscriber *subscriber)
 {
@@ -33,26 +31,45 @@ void subscriber_offer(struct subscriber *subscriber, uint64_t sequence)
 	subscriber->until = sequence + 1;
 }
 
+/* Where the frame begins that is being written. */
+static size_t begun_at(const struct pending *pending)
+{
+	size_t at = pending->at;
+
+	while (at >= 2 && (pending->bytes[at - 1] != '\n' || pending->bytes[at - 2] != '\n'))
+		at--;
+	return at >= 2 ? at : 0;
+}
+
 void subscriber_push(struct subscriber *subscriber, struct slice bytes, uint32_t events)
 {
 	struct pending *old = subscriber->pending;
-	size_t left = old ? old->len - old->at : 0;
-	struct pending *pending = mem_alloc(sizeof(*pending) + left + bytes.len);
+	size_t from = old ? begun_at(old) : 0, kept = old ? old->len - from : 0;
+	struct pending *pending = mem_alloc(sizeof(*pending) + kept + bytes.len);
 
-	pending->at = 0;
-	pending->len = left + bytes.len;
+	subscriber_hold(subscriber);
+	pending->at = old ? old->at - from : 0;
+	pending->len = kept + bytes.len;
 	pending->events = events + (old ? old->events : 0);
-	if (left)
-		memcpy(pending->bytes, old->bytes + old->at, left);
-	memcpy(pending->bytes + left, bytes.base, bytes.len);
+	if (kept)
+		memcpy(pending->bytes, old->bytes + from, kept);
+	memcpy(pending->bytes + kept, bytes.base, bytes.len);
 	free(old);
 	subscriber->pending = pending;
 }
 
-static void give_up(struct subscriber *subscriber, enum close_reason reason)
+void subscriber_push_begun(struct subscriber *subscriber, struct slice frame, size_t written)
+{
+	assert(!subscriber->pending);
+	subscriber_push(subscriber, frame, 1);
+	subscriber->pending->at = written;
+}
+
+void subscriber_give_up(struct subscriber *subscriber, enum close_reason reason)
 {
 	if (subscriber->aborted)
 		return;
+	subscriber_hold(subscriber);
 	if (subscriber->state != SUBSCRIBER_ENDED)
 		subscriber->reason = (uint8_t)reason;
 	subscriber->state = SUBSCRIBER_ENDED;
@@ -60,8 +77,7 @@ static void give_up(struct subscriber *subscriber, enum close_reason reason)
 	subscriber->carrier->ops->abort(subscriber->carrier);
 }
 
-/* The n-th of the subscriber's index nodes. */
-static struct index_node *node_at(struct subscriber *subscriber, uint32_t i)
+struct index_node *subscriber_node_at(struct subscriber *subscriber, uint32_t i)
 {
 	return subscriber->nodes ? &subscriber->nodes[i] : &subscriber->node;
 }
@@ -69,13 +85,13 @@ static struct index_node *node_at(struct subscriber *subscriber, uint32_t i)
 static bool has_key(struct subscriber *subscriber, struct slice key)
 {
 	for (uint32_t i = 0; i < subscriber->key_count; i++)
-		if (slice_equal(node_at(subscriber, i)->key, key))
+		if (slice_equal(subscriber_node_at(subscriber, i)->key, key))
 			return true;
 	return false;
 }
 
-bool subscriber_matches(struct subscriber *subscriber, const struct window_segment *segment,
-			const struct window_entry *entry)
+static bool takes_by_key(struct subscriber *subscriber, const struct window_segment *segment,
+			 const struct window_entry *entry)
 {
 	const struct route_keys keys = window_keys(segment, entry);
 	struct slice key;
@@ -92,6 +108,15 @@ bool subscriber_matches(struct subscriber *subscriber, const struct window_segme
 	return false;
 }
 
+bool subscriber_matches(struct subscriber *subscriber, const struct window_segment *segment,
+			const struct window_entry *entry)
+{
+	if (!subscriber->checks || entry->kind == WINDOW_NOTICE)
+		return takes_by_key(subscriber, segment, entry);
+	return takes_by_key(subscriber, segment, entry) &&
+	       fanout_feed_passes(subscriber->at, subscriber->checks, segment, entry);
+}
+
 /* Finds the cursor's segment, *end clipped to what is offered; gives the subscriber up where it has
  * left the window: NULL. */
 static const struct window_segment *segment_at_cursor(struct subscriber *subscriber, uint64_t *end)
@@ -100,7 +125,7 @@ static const struct window_segment *segment_at_cursor(struct subscriber *subscri
 	    window_find(subscriber->at->feed->window, subscriber->cursor, end);
 
 	if (!segment)
-		give_up(subscriber, CLOSE_SLOW);
+		subscriber_give_up(subscriber, CLOSE_SLOW);
 	else if (*end > subscriber->until)
 		*end = subscriber->until;
 	return segment;
@@ -130,8 +155,8 @@ static struct slice cut(struct slice bytes, size_t max)
 	return bytes;
 }
 
-static struct slice rest_of_frame(const struct subscriber *subscriber,
-				  const struct window_segment *segment)
+struct slice subscriber_rest_of_frame(const struct subscriber *subscriber,
+				      const struct window_segment *segment)
 {
 	struct slice frame = window_frame(segment, window_entry_at(segment, subscriber->cursor));
 
@@ -150,7 +175,7 @@ static struct slice peek_unfiltered(struct subscriber *subscriber)
 
 	if (!segment)
 		return (struct slice){0};
-	bytes = rest_of_frame(subscriber, segment);
+	bytes = subscriber_rest_of_frame(subscriber, segment);
 	last = window_entry_at(segment, end - 1);
 	bytes.len = (size_t)(segment->frames + last->frame_at + last->frame_len - bytes.base);
 	return bytes;
@@ -168,14 +193,14 @@ static struct slice peek_filtered(struct subscriber *subscriber, size_t max)
 
 	if (!segment)
 		return (struct slice){0};
-	bytes = rest_of_frame(subscriber, segment);
+	bytes = subscriber_rest_of_frame(subscriber, segment);
 	if (max > FANOUT_SCRATCH_BYTES)
 		max = FANOUT_SCRATCH_BYTES;
 	len = bytes.len;
 	subscriber->frame_at = 0;
 	while (len < max && ++subscriber->cursor < subscriber->until &&
 	       (segment = next_match(subscriber))) {
-		struct slice frame = rest_of_frame(subscriber, segment);
+		struct slice frame = subscriber_rest_of_frame(subscriber, segment);
 
 		if (len + frame.len > max)
 			break;
@@ -202,7 +227,7 @@ struct slice subscriber_peek(struct subscriber *subscriber, size_t max)
 		const struct window_segment *segment = segment_at_cursor(subscriber, &end);
 
 		if (segment && (subscriber->pending || subscriber->state == SUBSCRIBER_ENDED))
-			return cut(rest_of_frame(subscriber, segment), max);
+			return cut(subscriber_rest_of_frame(subscriber, segment), max);
 		if (!segment)
 			return bytes;
 	}
@@ -216,8 +241,8 @@ struct slice subscriber_peek(struct subscriber *subscriber, size_t max)
 	if (pending)
 		bytes = (struct slice){pending->bytes + pending->at, pending->len - pending->at};
 	else if (subscriber->state == SUBSCRIBER_LIVE && subscriber->cursor < subscriber->until)
-		bytes = subscriber->filtered ? peek_filtered(subscriber, max)
-					     : peek_unfiltered(subscriber);
+		bytes = subscriber_takes_all(subscriber) ? peek_unfiltered(subscriber)
+							 : peek_filtered(subscriber, max);
 	if (!bytes.len)
 		subscriber->told = false;
 	return cut(bytes, max);
@@ -243,6 +268,7 @@ static void consume_pending(struct subscriber *subscriber, size_t n)
 	if (pending->at < pending->len)
 		return;
 	count(pending->events, 0);
+	subscriber_release(subscriber);
 	free(pending);
 	subscriber->pending = NULL;
 	if (subscriber->state == SUBSCRIBER_REPLAYING)
@@ -296,10 +322,13 @@ void subscriber_consume(struct subscriber *subscriber, size_t n)
 		return;
 	metrics_add(METRIC_DELIVERED_BYTES, n);
 	subscriber->progress_ms = subscriber->sent_ms = subscriber->at->fanout->now_ms;
-	if (subscriber->pending && !subscriber->frame_at)
+	if (subscriber->pending && !subscriber->frame_at) {
 		consume_pending(subscriber, n);
-	else
-		consume_window(subscriber, n);
+		return;
+	}
+	consume_window(subscriber, n);
+	if (!subscriber->frame_at && !subscriber->aborted)
+		subscriber_pass_frame(subscriber);
 }
 
 bool subscriber_ended(const struct subscriber *subscriber)
@@ -314,6 +343,7 @@ void subscriber_end(struct subscriber *subscriber, enum close_reason reason, str
 
 	if (subscriber->state == SUBSCRIBER_ENDED)
 		return;
+	subscriber_hold(subscriber);
 	subscriber->state = SUBSCRIBER_ENDED;
 	subscriber->reason = (uint8_t)reason;
 	if (frame.len) {
@@ -323,192 +353,4 @@ void subscriber_end(struct subscriber *subscriber, enum close_reason reason, str
 		subscriber->last_words = words;
 	}
 	subscriber_tell(subscriber);
-}
-
-/* Takes over the keys and registers the subscriber under each. */
-static void enter_index(struct subscriber *subscriber, struct route_keys *keys)
-{
-	struct slice key;
-	size_t at = 0;
-	uint32_t i = 0;
-
-	subscriber->key_count = keys->count;
-	subscriber->keys = mem_realloc(keys->bytes.base, keys->bytes.len ? keys->bytes.len : 1);
-	subscriber->keys_len = (uint32_t)keys->bytes.len;
-	keys->bytes.base = subscriber->keys;
-	if (keys->count > 1)
-		subscriber->nodes = mem_zalloc(keys->count * sizeof(subscriber->nodes[0]));
-	while (route_keys_next(keys, &at, &key)) {
-		struct index_node *node = node_at(subscriber, i++);
-
-		node->subscriber = subscriber;
-		node->key = key;
-		node->hash = route_key_hash(key);
-		index_add(&subscriber->at->index, node);
-	}
-	*keys = (struct route_keys){0};
-}
-
-struct subscriber *subscriber_new(struct fanout *fanout, struct feed *feed, struct route_keys *keys,
-				  const struct subscriber_start *start, int64_t expires_unix_ms,
-				  struct carrier *carrier)
-{
-	struct subscriber *subscriber = MEM_NEW(struct subscriber);
-
-	fanout->now_ms = clock_monotonic_ms();
-	subscriber->carrier = carrier;
-	subscriber->at = fanout_feed_enter(fanout, feed);
-	subscriber->state = SUBSCRIBER_WAITING;
-	subscriber->filtered = feed_is_filtered(feed);
-	subscriber->expires_unix_ms = expires_unix_ms;
-	subscriber->progress_ms = fanout->now_ms;
-	subscriber->sent_ms =
-	    fanout->now_ms - (uint64_t)rand_r(&fanout->seed) % (feed->stream->heartbeat_ms + 1);
-	if (start->position) {
-		subscriber->asked = MEM_NEW(struct position);
-		position_copy(subscriber->asked, start->position);
-	}
-	if (start->custom_id.len)
-		subscriber->custom_id = mem_strndup(start->custom_id.base, start->custom_id.len);
-	roster_add(&fanout->all, subscriber, &subscriber->place_in_all);
-	if (subscriber->filtered)
-		enter_index(subscriber, keys);
-	else
-		roster_add(&subscriber->at->unfiltered, subscriber,
-			   &subscriber->place_in_unfiltered);
-	route_keys_free(keys);
-	metrics_add(METRIC_SUBSCRIPTIONS, 1);
-	/* The carrier pumps when it has its subscriber. */
-	subscriber->told = true;
-	fanout_feed_dispatch(subscriber->at);
-	if (subscriber->at->attached && subscriber->state == SUBSCRIBER_WAITING)
-		subscriber_attach(subscriber);
-	return subscriber;
-}
-
-static void leave_rosters(struct subscriber *subscriber)
-{
-	struct roster *all = &subscriber->at->fanout->all;
-	struct roster *unfiltered = &subscriber->at->unfiltered;
-	struct subscriber *last = all->members[--all->count];
-
-	all->members[subscriber->place_in_all] = last;
-	last->place_in_all = subscriber->place_in_all;
-	if (!subscriber->filtered) {
-		last = unfiltered->members[--unfiltered->count];
-		unfiltered->members[subscriber->place_in_unfiltered] = last;
-		last->place_in_unfiltered = subscriber->place_in_unfiltered;
-	}
-	for (uint32_t i = 0; i < subscriber->key_count; i++)
-		index_remove(&subscriber->at->index, node_at(subscriber, i));
-}
-
-static void free_position(struct position *position)
-{
-	if (!position)
-		return;
-	position_fini(position);
-	free(position);
-}
-
-void subscriber_free(struct subscriber *subscriber, enum close_reason reason)
-{
-	if (!subscriber)
-		return;
-	close_reason_count(subscriber->at->feed->stream->name,
-			   subscriber->state == SUBSCRIBER_ENDED ? subscriber->reason : reason);
-	subscriber_leave_replay(subscriber);
-	leave_rosters(subscriber);
-	fanout_feed_leave(subscriber->at);
-	free_position(subscriber->own);
-	free_position(subscriber->asked);
-	free(subscriber->custom_id);
-	free(subscriber->pending);
-	free(subscriber->last_words);
-	free(subscriber->nodes);
-	free(subscriber->keys);
-	free(subscriber);
-}
-
-/* Too far behind for its speed, yet moving: what the window is about to drop is read again for it.
- * The rest of a frame that has begun is kept. */
-static void retreat_if_needed(struct subscriber *subscriber)
-{
-	struct window *window = subscriber->at->feed->window;
-	uint64_t tail = window_tail(window), dispatched = subscriber->at->dispatched;
-	const struct window_segment *segment;
-	struct position own;
-	uint64_t end;
-
-	if (subscriber->state != SUBSCRIBER_LIVE || subscriber->pending ||
-	    subscriber->cursor == subscriber->until || tail == 0 || subscriber->cursor < tail ||
-	    subscriber->cursor - tail > (dispatched - tail) / 4)
-		return;
-	segment = window_find(window, subscriber->cursor, &end);
-	if (!segment)
-		return;
-	if (subscriber->frame_at) {
-		subscriber_push(subscriber, rest_of_frame(subscriber, segment), 1);
-		subscriber->frame_at = 0;
-		subscriber->cursor++;
-	}
-	if (subscriber->own)
-		position_copy(&own, subscriber->own);
-	else
-		subscriber_position_at(segment, subscriber->cursor, &own);
-	subscriber_begin_replay(subscriber, &own, REPLAY_RESUME, 0);
-	position_fini(&own);
-}
-
-static void heartbeat(struct subscriber *subscriber)
-{
-	struct buffer frame = {0};
-
-	if (subscriber->state == SUBSCRIBER_LIVE &&
-	    !mapping_has_custom_id(subscriber->at->feed->stream->mapping))
-		subscriber_append_id(subscriber, &frame);
-	else
-		notice_append_comment(&frame);
-	metrics_add(METRIC_HEARTBEATS, 1);
-	subscriber_push(subscriber, buffer_slice(&frame), 0);
-	buffer_free(&frame);
-	subscriber_tell(subscriber);
-}
-
-static void expire(struct subscriber *subscriber)
-{
-	struct buffer frame = {0};
-
-	notice_append_timeout(&frame, "token_expired");
-	subscriber_end(subscriber, CLOSE_EXPIRED, buffer_slice(&frame));
-	buffer_free(&frame);
-}
-
-/* It takes its chunk by the drop, and others wait for one: it comes back with its id. */
-static bool hogs_chunk(const struct subscriber *subscriber)
-{
-	const struct fanout *fanout = subscriber->at->fanout;
-	const struct replay_job *job = subscriber->job;
-
-	return job && job->place == REPLAY_AT_HOME && job->holds_chunk &&
-	       fanout->now_ms - job->chunk_at_ms >= fanout->settings->slow_client_timeout_ms &&
-	       replay_lacks_chunks(fanout->replay);
-}
-
-void subscriber_sweep(struct subscriber *subscriber, int64_t now_unix_ms)
-{
-	const struct fanout *fanout = subscriber->at->fanout;
-	uint64_t still_ms = fanout->now_ms - subscriber->progress_ms;
-
-	if (now_unix_ms >= subscriber->expires_unix_ms)
-		expire(subscriber);
-	if (subscriber_is_idle(subscriber) && subscriber->state != SUBSCRIBER_ENDED) {
-		if (fanout->now_ms - subscriber->sent_ms >=
-		    subscriber->at->feed->stream->heartbeat_ms)
-			heartbeat(subscriber);
-	} else if (still_ms >= fanout->settings->slow_client_timeout_ms || hogs_chunk(subscriber)) {
-		give_up(subscriber, CLOSE_SLOW);
-	} else {
-		retreat_if_needed(subscriber);
-	}
 }

@@ -38,14 +38,22 @@ struct subscriber {
 	uint8_t reason;    /* enum close_reason, for ENDED */
 	bool told;         /* carrier->ready() was called and not all is peeked */
 	bool aborted;
-	bool filtered;
-	bool recheck; /* REPLAYING, and the log is another one since */
+	bool filtered;      /* has route keys */
+	uint8_t slice_mode; /* enum replay_mode with which the job reads its next chunk */
+	bool tracked;
+	bool held;             /* `reached` is what was reached before `pending`, or at the end */
+	bool unplaced;         /* REPLAYING, and `own` is not yet where it begins */
+	bool has_stale_cursor; /* until attached */
+	bool recheck;          /* REPLAYING, and the log is another one since */
+	struct checks *checks; /* a reference; NULL: none */
 	struct pending *pending;
 	struct pending *last_words; /* becomes pending at the next frame's boundary */
 	struct position *own;       /* NULL: the window's own ids are right */
 	struct replay_job *job;     /* while REPLAYING */
+	char *reached;              /* an event id; NULL: not known */
 	struct position *asked;     /* Last-Event-ID's, until attached */
 	char *custom_id;            /* likewise */
+	int64_t since_ms;           /* -1: none */
 	char *keys;                 /* the route keys' bytes, as in struct route_keys */
 	uint32_t keys_len;
 	uint32_t key_count;
@@ -55,33 +63,80 @@ struct subscriber {
 	uint64_t progress_ms;     /* when it last took something, or had nothing to take */
 	uint64_t sent_ms;         /* when something was last sent */
 	int64_t expires_unix_ms;
-	uint32_t place_in_all, place_in_unfiltered;
+	uint32_t place_in_all, place_in_roster;
 };
 
 /* There is something to peek: tells the carrier once. */
 void subscriber_tell(struct subscriber *subscriber);
 /* Entry `sequence` is for it; those between this and the last offer are not. For filtered ones. */
 void subscriber_offer(struct subscriber *subscriber, uint64_t sequence);
-/* Once a second: heartbeat, expiry, slowness. */
-void subscriber_sweep(struct subscriber *subscriber, int64_t now_unix_ms);
 bool subscriber_is_idle(const struct subscriber *subscriber);
-
 /* Appends to what is sent before anything else of the window; it never gets inside a frame. */
 void subscriber_push(struct subscriber *subscriber, struct slice bytes, uint32_t events);
+/* The same for a frame of which `written` bytes are consumed; nothing is pending. */
+void subscriber_push_begun(struct subscriber *subscriber, struct slice frame, size_t written);
+/* Ends it without another byte: the carrier is told to close. */
+void subscriber_give_up(struct subscriber *subscriber, enum close_reason reason);
+/* Neither keys nor checks: the window as it lies there is for it. */
+static inline bool subscriber_takes_all(const struct subscriber *subscriber)
+{
+	return !subscriber->filtered && !subscriber->checks;
+}
 /* Is the entry for it? */
 bool subscriber_matches(struct subscriber *subscriber, const struct window_segment *segment,
 			const struct window_entry *entry);
+/* What is not written yet of the frame at the cursor, which is in `segment`. */
+struct slice subscriber_rest_of_frame(const struct subscriber *subscriber,
+				      const struct window_segment *segment);
+/* The i-th of its index nodes. */
+struct index_node *subscriber_node_at(struct subscriber *subscriber, uint32_t i);
 
-/* subscriber_resume.c: where a subscriber begins, and the way from a replay to the window. */
+/* subscriber_life.c: its beginning, its care, and its end. */
+
+/* Once a second: heartbeat, expiry, slowness. */
+void subscriber_sweep(struct subscriber *subscriber, int64_t now_unix_ms);
+
+/* subscriber_checks.c: what narrows it. */
+
+/* Into and out of the list of its feed where those without route keys are found: by their checks,
+ * or because they take all. */
+void subscriber_enter_roster(struct subscriber *subscriber);
+void subscriber_leave_roster(struct subscriber *subscriber);
+
+/* subscriber_position.c: how far a tracked one has got. */
+
+/* What is pending, or the position, is about to change: what was reached is kept. */
+void subscriber_hold(struct subscriber *subscriber);
+/* Nothing is pending any more: the position says how far it has got, where it has not ended. */
+void subscriber_release(struct subscriber *subscriber);
+/* The last byte of the frame before the cursor was consumed. */
+void subscriber_pass_frame(struct subscriber *subscriber);
+
+/* subscriber_resume.c: where a subscriber begins. */
 
 /* The feed is ready: decides where it begins. */
 void subscriber_attach(struct subscriber *subscriber);
+/* The id of the stream's own that it came with is not known: goes on where on_gap says. */
+void subscriber_miss_custom_id(struct subscriber *subscriber);
+
+/* subscriber_replay.c: the way through a replay job, and from there to the window. */
+
+/* A position of its own, from now on; `own` is copied. */
+void subscriber_set_own(struct subscriber *subscriber, const struct position *own);
+/* LIVE from `own` on, where the window reaches back so far. */
+bool subscriber_try_window(struct subscriber *subscriber, const struct position *own);
 /* `own` is copied. */
 void subscriber_begin_replay(struct subscriber *subscriber, const struct position *own,
 			     enum replay_mode mode, uint32_t last);
+/* The same for whatever a job can be asked for. */
+void subscriber_ask_replay(struct subscriber *subscriber, const struct position *own,
+			   const struct replay_wish *wish);
 /* LIVE and with nothing of the window to write: reads again from `level`, where all before was
  * delivered; others are left alone. */
 void subscriber_replay_from(struct subscriber *subscriber, const struct position *level);
+/* Too far behind for its speed, yet moving: what the window is about to drop is read again for it.
+ */
+void subscriber_retreat_if_needed(struct subscriber *subscriber);
 /* A topic was made anew: a position of its own may be one of the old log, and is compared with the
  * new one. */
 void subscriber_recheck(struct subscriber *subscriber);
@@ -89,6 +144,8 @@ void subscriber_recheck(struct subscriber *subscriber);
 void subscriber_take_chunk(struct subscriber *subscriber);
 /* The chunk is written: asks for the next one, or goes live. */
 void subscriber_go_on(struct subscriber *subscriber);
+/* Its checks are others: the job reads on with them, from where the last chunk that came ends. */
+void subscriber_renew_job(struct subscriber *subscriber);
 /* It goes away: its job is freed, or told so. */
 void subscriber_leave_replay(struct subscriber *subscriber);
 /* LIVE with a position of its own: makes `pending` of the frames that come next, with its own ids.

@@ -15,7 +15,7 @@ enum {
 	SEGMENT_MIN_BYTES = 8 * 1024,
 	SEGMENT_MAX_BYTES = 256 * 1024,
 	BYTES_AN_ENTRY = 64,
-	BYTES_A_KEY = 2,
+	BYTES_A_KEY = 2, /* a key's share of a segment is one in so many bytes of its frames */
 };
 
 struct segment {
@@ -36,6 +36,7 @@ struct window {
 	struct epoch *epoch;
 	uint64_t budget;
 	uint32_t segment_bytes;
+	uint32_t segment_keys_bytes;     /* keys and records */
 	uint64_t capacity;               /* slots in the ring */
 	_Atomic(struct segment *) *ring; /* segment number n is at n % capacity */
 	_Atomic uint64_t oldest, newest; /* segment numbers, [oldest, newest) */
@@ -52,7 +53,8 @@ struct window {
 	uint64_t head_oldest_us;
 };
 
-struct window *window_new(uint64_t budget, uint32_t topic_count, struct epoch *epoch)
+struct window *window_new(uint64_t budget, uint32_t topic_count, bool keeps_records,
+			  struct epoch *epoch)
 {
 	struct window *window = MEM_NEW(struct window);
 	uint64_t bytes = budget / 8;
@@ -64,6 +66,8 @@ struct window *window_new(uint64_t budget, uint32_t topic_count, struct epoch *e
 	window->epoch = epoch;
 	window->budget = budget;
 	window->segment_bytes = (uint32_t)bytes;
+	/* A record is about as long as its frame. */
+	window->segment_keys_bytes = (uint32_t)(bytes / BYTES_A_KEY + (keeps_records ? bytes : 0));
 	window->capacity = 2 * budget / bytes + 4;
 	window->ring = mem_zalloc(window->capacity * sizeof(window->ring[0]));
 	window->retired_last = &window->retired_first;
@@ -153,7 +157,7 @@ static struct segment *segment_new(const struct window *window, size_t frame_len
 	struct segment *segment = MEM_NEW(struct segment);
 
 	segment->frames_capacity = at_least(window->segment_bytes, frame_len);
-	segment->keys_capacity = at_least(window->segment_bytes / BYTES_A_KEY, keys_len);
+	segment->keys_capacity = at_least(window->segment_keys_bytes, keys_len);
 	segment->entry_capacity = window->segment_bytes / BYTES_AN_ENTRY;
 	segment->frames = mem_alloc(segment->frames_capacity);
 	segment->keys = mem_alloc(segment->keys_capacity);
@@ -213,20 +217,21 @@ static struct segment *writable_segment(struct window *window, const struct wind
 }
 
 void window_append(struct window *window, const struct window_entry *entry,
-		   const struct route_keys *keys, struct slice frame,
+		   const struct route_keys *keys, struct slice record, struct slice frame,
 		   const struct position *position, int64_t previous_next)
 {
 	size_t keys_len = keys ? keys->bytes.len : 0;
-	struct segment *segment =
-	    writable_segment(window, entry, frame.len, keys_len, position, previous_next);
+	struct segment *segment = writable_segment(window, entry, frame.len, keys_len + record.len,
+						   position, previous_next);
 	struct window_entry *slot = &segment->entries[segment->count];
 
-	assert(frame.len <= UINT32_MAX / 2 && keys_len <= UINT32_MAX / 2);
+	assert(frame.len <= UINT32_MAX / 2 && keys_len + record.len <= UINT32_MAX / 2);
 	*slot = *entry;
 	slot->frame_at = segment->frames_len;
 	slot->frame_len = (uint32_t)frame.len;
 	slot->keys_at = segment->keys_len;
 	slot->keys_len = (uint32_t)keys_len;
+	slot->record_len = (uint32_t)record.len;
 	slot->key_count = keys ? keys->count : 0;
 	if (slot->key_count == 1) {
 		size_t at = 0;
@@ -240,6 +245,9 @@ void window_append(struct window *window, const struct window_entry *entry,
 	if (keys_len)
 		memcpy(segment->keys + segment->keys_len, keys->bytes.base, keys_len);
 	segment->keys_len += (uint32_t)keys_len;
+	if (record.len)
+		memcpy(segment->keys + segment->keys_len, record.base, record.len);
+	segment->keys_len += (uint32_t)record.len;
 	segment->count++;
 	window->next++;
 }

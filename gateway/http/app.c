@@ -7,7 +7,9 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "http/cors_priv.h"
+#include "http/parked_priv.h"
 #include "http/problem_priv.h"
+#include "http/stream_cursor_priv.h"
 #include "http/stream_priv.h"
 
 struct app_loop *app_loop_of(const struct http_request *request)
@@ -46,6 +48,7 @@ static void *start_loop(void *context, struct http_loop *http_loop)
 	loop->app = context;
 	loop->fanout = fanout_new(loop->app->parts.feeds, loop->app->parts.replay,
 				  &loop->app->fanout_settings, wake_loop, http_loop);
+	loop->cursors = stream_cursors_new(&loop->app->parts, http_loop);
 	return loop;
 }
 
@@ -53,6 +56,7 @@ static void stop_loop(void *context)
 {
 	struct app_loop *loop = context;
 
+	stream_cursors_free(loop->cursors);
 	fanout_free(loop->fanout);
 	free(loop);
 }
@@ -62,7 +66,9 @@ static void turn(void *context)
 	struct app_loop *loop = context;
 
 	fanout_turn(loop->fanout);
+	stream_filter_turn(loop);
 	stream_auth_wake(loop);
+	stream_cursors_turn(loop->cursors);
 	if (atomic_load(&loop->app->draining) && !loop->drained) {
 		loop->drained = true;
 		fanout_drain(loop->fanout, loop->app->settings->drain_ms);
@@ -73,9 +79,9 @@ static void tick(void *context, uint64_t now_ms)
 {
 	struct app_loop *loop = context;
 
-	(void)now_ms;
 	fanout_tick(loop->fanout);
-	stream_auth_tick(loop);
+	stream_cursors_tick(loop->cursors, now_ms);
+	parked_tick(loop);
 }
 
 /* The paths that are not streams. */
@@ -191,5 +197,13 @@ void app_auth_changed(void *context)
 	struct app *app = context;
 
 	atomic_fetch_add(&app->auth_generation, 1);
+	app_wake(app);
+}
+
+void app_filters_changed(void *context)
+{
+	struct app *app = context;
+
+	atomic_fetch_add(&app->filter_generation, 1);
 	app_wake(app);
 }

@@ -8,6 +8,7 @@
 
 #include "feed/fanout.h"
 #include "http/app.h"
+#include "http/filter_registry_priv.h"
 #include "http/request_priv.h"
 #include "http/router_priv.h"
 #include "http/server.h"
@@ -16,9 +17,13 @@
 struct app_loop {
 	struct app *app;
 	struct fanout *fanout;
-	struct parked *parked; /* requests that wait for a key */
+	struct stream_cursors *cursors; /* NULL: there is no PostgreSQL */
+	struct parked *parked;          /* requests that wait (http/parked_priv.h) */
 	uint32_t parked_count;
-	uint64_t auth_generation; /* seen */
+	uint64_t auth_generation;   /* seen */
+	uint64_t filter_generation; /* likewise */
+	struct filter_loop filters;
+	uint64_t revocation_generation; /* likewise, of auth/ */
 	bool drained;
 };
 
@@ -29,6 +34,7 @@ struct app {
 	struct http_server *server;
 	struct fanout_settings fanout_settings;
 	_Atomic uint64_t auth_generation;
+	_Atomic uint64_t filter_generation;
 	_Atomic bool draining;
 };
 
@@ -46,9 +52,14 @@ void admin_metrics(struct http_request *request);
 void page_handle(struct http_request *request);
 void page_streams(struct http_request *request);
 
-/* stream_auth.c: asks again for those whose key may have come, and gives up on those that waited
- * too long. */
+/* stream_auth.c: asks again for those whose key or token may be known now, and ends the streams of
+ * those whose token was revoked. */
 void stream_auth_wake(struct app_loop *loop);
-void stream_auth_tick(struct app_loop *loop);
+/* Asks again for all that wait. */
+void stream_auth_retry(struct app_loop *loop);
+
+/* stream_filter.c: applies filters that have changed, and asks again for those who wait for theirs.
+ */
+void stream_filter_turn(struct app_loop *loop);
 
 #endif

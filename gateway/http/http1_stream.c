@@ -46,18 +46,9 @@ static void on_abort(struct carrier *carrier)
 
 static const struct carrier_ops ops = {on_ready, on_abort};
 
-static void drop_subscriber(struct connection *connection, enum close_reason reason)
-{
-	struct subscriber *subscriber = connection->stream.subscriber;
-
-	connection->stream.subscriber = NULL;
-	if (subscriber)
-		subscriber_free(subscriber, reason);
-}
-
 void http1_stream_end(struct connection *connection, enum close_reason reason)
 {
-	drop_subscriber(connection, reason);
+	http_stream_drop(&connection->stream, reason);
 	connection_close(connection);
 }
 
@@ -82,6 +73,8 @@ void http1_stream_begin(struct connection *connection)
 	connection->input_bytes = 0;
 	connection->stream.carrier.ops = &ops;
 	connection->stream.subscriber = NULL;
+	connection->stream.watchers = NULL;
+	connection->stream.holder = NULL;
 	connection_release_input(connection);
 	h2o_socket_read_start(connection->socket, on_read);
 }
@@ -132,7 +125,7 @@ static void write_tls(struct connection *connection, struct slice bytes)
 
 static void finish(struct connection *connection)
 {
-	drop_subscriber(connection, CLOSE_CLIENT);
+	http_stream_drop(&connection->stream, CLOSE_CLIENT);
 	connection_finish(connection, (struct slice){NULL, 0});
 }
 
@@ -174,7 +167,7 @@ void http1_stream_pump(struct connection *connection)
 	struct slice bytes;
 
 	if (connection->aborted) {
-		drop_subscriber(connection, CLOSE_SLOW);
+		http_stream_drop(&connection->stream, CLOSE_SLOW);
 		connection_abort(connection);
 		return;
 	}

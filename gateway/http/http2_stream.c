@@ -350,19 +350,10 @@ static void tell_gone(struct http2_stream *stream)
 	drop_request(stream);
 }
 
-static void drop_subscriber(struct http2_stream *stream, enum close_reason reason)
-{
-	struct subscriber *subscriber = stream->stream.subscriber;
-
-	stream->stream.subscriber = NULL;
-	if (subscriber)
-		subscriber_free(subscriber, reason);
-}
-
 void http2_stream_drop_aborted(struct http2_stream *stream)
 {
 	if (stream->aborted)
-		drop_subscriber(stream, CLOSE_SLOW);
+		http_stream_drop(&stream->stream, CLOSE_SLOW);
 }
 
 void http2_stream_close(struct http2_stream *stream, enum close_reason reason)
@@ -370,7 +361,7 @@ void http2_stream_close(struct http2_stream *stream, enum close_reason reason)
 	struct http2_session *session = stream->session;
 
 	nghttp2_session_set_stream_user_data(session->nghttp2, stream->id, NULL);
-	drop_subscriber(stream, stream->aborted ? CLOSE_SLOW : reason);
+	http_stream_drop(&stream->stream, stream->aborted ? CLOSE_SLOW : reason);
 	if (stream->request)
 		tell_gone(stream);
 	drop_body(stream);

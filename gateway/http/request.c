@@ -1,5 +1,6 @@
 #include "http/request_priv.h"
 
+#include "auth/auth.h"
 #include "base/buffer.h"
 #include "base/log.h"
 #include "base/metrics.h"
@@ -91,6 +92,30 @@ void http_stream(struct http_request *request, const struct http_response *head,
 {
 	count_and_log(request, head->status);
 	request->ops->stream(request, head, started, context);
+}
+
+void http_stream_watch(struct http_stream *stream, struct http_stream_watcher *watcher)
+{
+	watcher->next = stream->watchers;
+	stream->watchers = watcher;
+}
+
+void http_stream_drop(struct http_stream *stream, enum close_reason reason)
+{
+	struct subscriber *subscriber = stream->subscriber;
+	struct http_stream_watcher *next;
+
+	if (!subscriber)
+		return;
+	stream->subscriber = NULL;
+	for (struct http_stream_watcher *watcher = stream->watchers; watcher; watcher = next) {
+		next = watcher->next;
+		watcher->ended(watcher, subscriber);
+	}
+	stream->watchers = NULL;
+	subscriber_free(subscriber, reason);
+	auth_holder_free(stream->holder);
+	stream->holder = NULL;
 }
 
 void request_refuse(struct http_request *request, int status, const char *detail)

@@ -21,10 +21,21 @@ struct http_field {
 	struct slice value;
 };
 
+struct http_stream;
+
+/* Embedded in what wants to know of a stream's end. */
+struct http_stream_watcher {
+	struct http_stream_watcher *next;
+	/* Called once, on every way that a stream can end; `subscriber` is freed after it. */
+	void (*ended)(struct http_stream_watcher *watcher, struct subscriber *subscriber);
+};
+
 /* A stream that has begun: a carrier with its subscriber. Owned by http1.c or http2.c. */
 struct http_stream {
 	struct carrier carrier;        /* first */
-	struct subscriber *subscriber; /* set by http_stream_bind(); freed by the carrier */
+	struct subscriber *subscriber; /* set by the started callback; freed by the carrier */
+	struct http_stream_watcher *watchers;
+	struct auth_holder *holder; /* owned; NULL: nothing can revoke the stream's token */
 };
 
 struct http_request {
@@ -81,5 +92,11 @@ void http_reply(struct http_request *request, const struct http_response *respon
  */
 void http_stream(struct http_request *request, const struct http_response *head,
 		 http_stream_started started, void *context);
+
+/* For the started callback: `watcher` is told of the stream's end. */
+void http_stream_watch(struct http_stream *stream, struct http_stream_watcher *watcher);
+
+/* The carriers': tells the watchers and frees the subscriber and the holder, where there are. */
+void http_stream_drop(struct http_stream *stream, enum close_reason reason);
 
 #endif

@@ -1,22 +1,28 @@
-#include <stdlib.h>
-
-#include "base/clock.h"
-#include "base/mem.h"
+#include "http/parked_priv.h"
 #include "http/problem_priv.h"
+#include "http/stream_filter_priv.h"
 #include "http/stream_priv.h"
 
-/* How long a request waits for a key that is being fetched, and how many may wait on one loop. */
-enum { PARK_MS = 5000, MAX_PARKED = 1000 };
+void stream_caller_fini(struct stream_caller *caller)
+{
+	json_decref(caller->claims);
+	auth_holder_free(caller->holder);
+	*caller = (struct stream_caller){.claims = NULL};
+}
 
-struct parked {
-	struct http_request *request;
-	struct route route;
-	struct app_loop *loop;
-	uint64_t deadline_ms;
-	struct parked *next, **link;
-};
+static void reply_untold(struct http_request *request, const char *why)
+{
+	const struct http_field field = {SLICE_LIT("retry-after"), SLICE_LIT("1")};
+	struct buffer detail = {0};
 
-void stream_reply_unauthorized(struct http_request *request, const char *why)
+	buffer_append_format(&detail,
+			     "It is not known whether the token counts: %s. Try again in a moment.",
+			     why);
+	problem_reply(request, 503, buffer_text(&detail), &field, 1);
+	buffer_free(&detail);
+}
+
+static void reply_challenge(struct http_request *request, const char *why)
 {
 	struct buffer challenge = {0}, detail = {0};
 
@@ -37,56 +43,24 @@ void stream_reply_unauthorized(struct http_request *request, const char *why)
 	buffer_free(&detail);
 }
 
-static void unpark(struct parked *parked)
+void stream_reply_unauthorized(struct http_request *request, const struct stream_caller *caller)
 {
-	*parked->link = parked->next;
-	if (parked->next)
-		parked->next->link = parked->link;
-	parked->loop->parked_count--;
-	parked->request->on_gone = NULL;
-	parked->request->handler_data = NULL;
-	free(parked);
+	if (caller->untold)
+		reply_untold(request, caller->why_not);
+	else
+		reply_challenge(request, caller->why_not);
 }
 
-static void on_gone(struct http_request *request)
-{
-	unpark(request->handler_data);
-}
+static void retry(struct parked *parked, bool last);
 
-static void park(struct http_request *request, const struct route *route)
-{
-	struct app_loop *loop = app_loop_of(request);
-	struct parked *parked;
-
-	if (request->handler_data)
-		return;
-	if (loop->parked_count >= MAX_PARKED) {
-		problem_reply(request, 503, "Too many requests wait for a signing key; try again.",
-			      NULL, 0);
-		return;
-	}
-	parked = MEM_NEW(struct parked);
-	parked->request = request;
-	parked->route = *route;
-	parked->loop = loop;
-	parked->deadline_ms = clock_monotonic_ms() + PARK_MS;
-	parked->next = loop->parked;
-	parked->link = &loop->parked;
-	if (parked->next)
-		parked->next->link = &parked->next;
-	loop->parked = parked;
-	loop->parked_count++;
-	request->handler_data = parked;
-	request->on_gone = on_gone;
-}
+static const struct parked_ops waits_for_token = {.retry = retry};
 
 static void proceed(struct http_request *request, const struct route *route,
-		    const struct stream_caller *caller)
+		    struct stream_caller *caller)
 {
 	struct route copy = *route;
 
-	if (request->handler_data)
-		unpark(request->handler_data);
+	parked_end(request);
 	stream_open(request, &copy, caller);
 }
 
@@ -97,34 +71,48 @@ static int find_token(struct http_request *request, struct buffer *scratch, stru
 			       http_request_field(request, "cookie"), scratch, token);
 }
 
-/* A public stream is open to those with a token that does not count, too: as to anybody. */
-static void authenticate(struct http_request *request, const struct route *route, bool last_try)
+/* As auth_verify(), into the caller; ERROR_NOT_FOUND: there is no token. */
+static int read_caller(struct http_request *request, struct stream_caller *caller)
 {
 	struct auth *auth = app_of(request)->parts.auth;
-	struct stream_caller caller = {.expires_unix_ms = INT64_MAX};
 	struct auth_identity identity;
 	struct buffer scratch = {0};
 	struct slice token;
 	int rc = find_token(request, &scratch, &token);
 
-	if (rc == ERROR_INVALID)
-		caller.why_not = "the Authorization header is not 'Bearer' and one token";
-	else if (!rc && !auth)
-		caller.why_not = "no issuer of tokens is configured";
-	else if (!rc)
-		rc = auth_verify(auth, token, &identity, &caller.why_not);
+	if (rc == ERROR_INVALID) {
+		caller->why_not = "the Authorization header is not 'Bearer' and one token";
+	} else if (!rc && !auth) {
+		caller->why_not = "no issuer of tokens is configured";
+		rc = ERROR_INVALID;
+	} else if (!rc) {
+		rc = auth_verify(auth, token, &identity, &caller->why_not);
+	}
 	buffer_free(&scratch);
-	if (rc == ERROR_PENDING && !last_try) {
-		park(request, route);
+	if (!rc)
+		*caller = (struct stream_caller){
+		    .claims = identity.claims,
+		    .expires_unix_ms = identity.expires_unix_ms,
+		    .holder = identity.holder,
+		};
+	return rc;
+}
+
+/* A public stream is open to those with a token that does not count, too: as to anybody. */
+static void authenticate(struct http_request *request, const struct route *route, bool last_try)
+{
+	struct stream_caller caller = {.expires_unix_ms = INT64_MAX};
+	int rc = read_caller(request, &caller);
+
+	if (!last_try &&
+	    (rc == ERROR_PENDING || stream_filter_waits(request, route->stream, &caller))) {
+		(void)parked_new(request, route, &waits_for_token, NULL);
+		stream_caller_fini(&caller);
 		return;
 	}
-	if (!rc && auth) {
-		caller.claims = identity.claims;
-		caller.expires_unix_ms = identity.expires_unix_ms;
-		caller.why_not = NULL;
-	}
+	caller.untold = rc == ERROR_PENDING || rc == ERROR_UNAVAILABLE || rc == ERROR_LIMIT;
 	proceed(request, route, &caller);
-	json_decref(caller.claims);
+	stream_caller_fini(&caller);
 }
 
 void stream_authenticate(struct http_request *request, const struct route *route)
@@ -132,28 +120,39 @@ void stream_authenticate(struct http_request *request, const struct route *route
 	authenticate(request, route, false);
 }
 
+static void retry(struct parked *parked, bool last)
+{
+	authenticate(parked->request, &parked->route, last);
+}
+
+static bool is_revoked(void *auth, const struct carrier *carrier)
+{
+	return auth_is_revoked(auth, ((const struct http_stream *)carrier)->holder);
+}
+
+static void look_for_revoked(struct app_loop *loop)
+{
+	struct auth *auth = loop->app->parts.auth;
+	uint64_t generation = auth ? auth_revocation_generation(auth) : 0;
+
+	if (generation == loop->revocation_generation)
+		return;
+	loop->revocation_generation = generation;
+	fanout_revoke(loop->fanout, is_revoked, auth);
+}
+
+void stream_auth_retry(struct app_loop *loop)
+{
+	parked_retry(loop, &waits_for_token);
+}
+
 void stream_auth_wake(struct app_loop *loop)
 {
 	uint64_t generation = atomic_load(&loop->app->auth_generation);
-	struct parked *next;
 
 	if (generation == loop->auth_generation)
 		return;
 	loop->auth_generation = generation;
-	for (struct parked *parked = loop->parked; parked; parked = next) {
-		next = parked->next;
-		authenticate(parked->request, &parked->route, false);
-	}
-}
-
-void stream_auth_tick(struct app_loop *loop)
-{
-	uint64_t now_ms = clock_monotonic_ms();
-	struct parked *next;
-
-	for (struct parked *parked = loop->parked; parked; parked = next) {
-		next = parked->next;
-		if (now_ms >= parked->deadline_ms)
-			authenticate(parked->request, &parked->route, true);
-	}
+	look_for_revoked(loop);
+	stream_auth_retry(loop);
 }

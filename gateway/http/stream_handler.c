@@ -1,12 +1,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/clock.h"
 #include "base/mem.h"
 #include "event/event_id.h"
 #include "event/percent.h"
 #include "http/cors_priv.h"
 #include "http/problem_priv.h"
+#include "http/stream_cursor_priv.h"
+#include "http/stream_filter_priv.h"
 #include "http/stream_priv.h"
+#include "http/stream_since_priv.h"
 
 #define ALLOW "GET, HEAD, OPTIONS"
 
@@ -98,7 +102,7 @@ void stream_handle(struct http_request *request, const struct route *route)
 struct opening {
 	struct http_request *request;
 	const struct route *route;
-	const struct stream_caller *caller;
+	struct stream_caller *caller;
 	struct buffer *decoded; /* values that were percent-decoded */
 	size_t decoded_count;
 	const char *undecodable; /* the query parameter that is not */
@@ -109,6 +113,11 @@ struct opening {
 	bool has_position;
 	struct buffer last_event_id;
 	bool is_custom_id;
+	int64_t since_ms; /* -1: not asked for */
+	struct stream_cursor_key cursor;
+	bool has_stale_cursor;
+	struct checks *bound;         /* a reference; NULL: route keys alone decide */
+	struct stream_filter *filter; /* NULL: nothing narrows the stream for its subject */
 };
 
 static void opening_fini(struct opening *opening, struct feeds *feeds)
@@ -123,6 +132,9 @@ static void opening_fini(struct opening *opening, struct feeds *feeds)
 	if (opening->has_position)
 		position_fini(&opening->position);
 	buffer_free(&opening->last_event_id);
+	stream_cursor_key_fini(&opening->cursor);
+	checks_unref(opening->bound);
+	stream_filter_free(opening->filter);
 }
 
 /* Every step answers the request itself where it fails, and returns false then. */
@@ -213,7 +225,7 @@ static bool check_access(struct opening *opening)
 		return true;
 	if (caller->claims)
 		return fail(opening, 403, "The token does not give access to this stream.");
-	stream_reply_unauthorized(opening->request, caller->why_not);
+	stream_reply_unauthorized(opening->request, caller);
 	return false;
 }
 
@@ -257,33 +269,55 @@ static bool reply_final(struct opening *opening)
 	return false;
 }
 
-static bool read_last_event_id(struct opening *opening)
+/* NULL, or why the id is not a position in this feed. */
+static const char *decode_position(struct opening *opening, struct slice id, unsigned *flags)
 {
 	const char *reason = NULL;
+
+	if (event_id_decode(id, opening->feed->hash, flags, &opening->position, &reason))
+		return reason;
+	if (opening->position.topic_count != opening->feed->topic_count) {
+		position_fini(&opening->position);
+		return "it names other topics";
+	}
+	opening->has_position = true;
+	return NULL;
+}
+
+static bool read_last_event_id(struct opening *opening)
+{
+	const char *reason;
 	unsigned flags = 0;
 	char detail[256];
-	int rc;
 
 	if (!find_last_event_id(opening))
 		return false;
 	if (!opening->last_event_id.len)
 		return true;
-	rc = event_id_decode(buffer_slice(&opening->last_event_id), opening->feed->hash, &flags,
-			     &opening->position, &reason);
-	opening->has_position = !rc;
-	if (!rc && opening->position.topic_count != opening->feed->topic_count)
-		return fail(opening, 400,
-			    "Last-Event-ID is not one of this stream's: it names other topics.");
-	if (rc && fits_custom_id(opening)) {
+	reason = decode_position(opening, buffer_slice(&opening->last_event_id), &flags);
+	if (reason && fits_custom_id(opening)) {
 		opening->is_custom_id = true;
 		return true;
 	}
-	if (rc) {
+	if (reason) {
 		snprintf(detail, sizeof(detail), "Last-Event-ID is not one of this stream's: %s.",
 			 reason);
 		return fail(opening, 400, detail);
 	}
 	return flags & EVENT_ID_FINAL ? reply_final(opening) : true;
+}
+
+static bool read_since(struct opening *opening)
+{
+	struct slice query = opening->request->query;
+	struct buffer since = {0};
+	int rc = query.base ? percent_find(query, "since", &since) : ERROR_NOT_FOUND;
+
+	opening->since_ms = -1;
+	if (!rc)
+		rc = stream_since_read(buffer_slice(&since), clock_unix_ms(), &opening->since_ms);
+	buffer_free(&since);
+	return !rc || rc == ERROR_NOT_FOUND || fail(opening, 400, STREAM_SINCE_WANTED);
 }
 
 static bool open_feed(struct opening *opening)
@@ -317,8 +351,48 @@ static bool make_keys(struct opening *opening)
 	if (opening->caller->claims)
 		return fail(opening, 403,
 			    "The token lacks a claim that this stream's filter needs.");
-	stream_reply_unauthorized(opening->request, opening->caller->why_not);
+	stream_reply_unauthorized(opening->request, opening->caller);
 	return false;
+}
+
+static bool resume_from_cursor(struct opening *opening, struct slice event_id)
+{
+	unsigned flags = 0;
+
+	if (event_id.len)
+		opening->has_stale_cursor = decode_position(opening, event_id, &flags) != NULL;
+	return flags & EVENT_ID_FINAL ? reply_final(opening) : true;
+}
+
+static bool claim_cursor(struct opening *opening)
+{
+	const struct slice none = {0}, id = buffer_slice(&opening->last_event_id);
+
+	stream_cursor_claim(opening->request, opening->route, opening->caller,
+			    &opening->cursor.key, opening->has_position ? id : none);
+	return false;
+}
+
+/* Who brings an id of its own does not depend on PostgreSQL: its cursor is claimed later. */
+static bool take_cursor(struct opening *opening)
+{
+	const struct stream_cursor_claim *claim = opening->caller->cursor;
+	bool has_id = opening->last_event_id.len;
+
+	if (slice_equal(opening->request->method, SLICE_LIT("HEAD")))
+		return true;
+	if (!stream_cursor_read(opening->request, opening->route->stream, opening->caller,
+				opening->variables, &opening->cursor))
+		return false;
+	if (!opening->cursor.key.name.len)
+		return true;
+	if (!claim)
+		return claim_cursor(opening);
+	if (claim->rc && !(has_id && claim->rc != ERROR_LIMIT)) {
+		stream_cursor_refuse(opening->request, claim->rc);
+		return false;
+	}
+	return has_id || resume_from_cursor(opening, claim->event_id);
 }
 
 /* What outlives the request until the head is sent. */
@@ -329,31 +403,74 @@ struct starting {
 	struct position position;
 	bool has_position;
 	struct buffer custom_id;
+	int64_t since_ms;
 	int64_t expires_unix_ms;
+	struct auth_holder *holder;
+	struct cursor_life *cursor; /* NULL: it has none */
+	bool has_stale_cursor;
+	struct checks *bound;
+	struct stream_filter *filter;
 };
+
+/* What was revoked since the token was checked was not looked for here. */
+static void keep_holder(struct http_stream *stream, struct starting *starting)
+{
+	stream->holder = starting->holder;
+	starting->holder = NULL;
+	if (auth_is_revoked(starting->loop->app->parts.auth, stream->holder))
+		subscriber_revoke(stream->subscriber);
+}
 
 static void started(void *context, struct http_stream *stream)
 {
 	struct starting *starting = context;
+	struct checks *checks =
+	    checks_both(starting->bound, stream_filter_checks(starting->filter));
 	const struct subscriber_start start = {
 	    .position = starting->has_position ? &starting->position : NULL,
 	    .custom_id = buffer_slice(&starting->custom_id),
+	    .has_since = starting->since_ms >= 0,
+	    .since_ms = starting->since_ms,
+	    .has_stale_cursor = starting->has_stale_cursor,
+	    .tracked = starting->cursor,
+	    .checks = checks,
 	};
 
 	if (stream) {
 		stream->subscriber =
 		    subscriber_new(starting->loop->fanout, starting->feed, &starting->keys, &start,
 				   starting->expires_unix_ms, &stream->carrier);
+		stream_filter_begin(starting->filter, stream, starting->bound);
+		keep_holder(stream, starting);
+		if (starting->cursor)
+			stream_cursor_begin(starting->loop->cursors, stream, starting->cursor);
 		if (atomic_load(&starting->loop->app->draining))
 			subscriber_end(stream->subscriber, CLOSE_DRAIN, (struct slice){0});
 	} else {
 		feeds_close(starting->loop->app->parts.feeds, starting->feed);
 		route_keys_free(&starting->keys);
+		stream_filter_free(starting->filter);
+		if (starting->cursor)
+			cursor_saver_end(starting->loop->app->parts.cursor_saver, starting->cursor,
+					 (struct slice){0});
 	}
 	if (starting->has_position)
 		position_fini(&starting->position);
 	buffer_free(&starting->custom_id);
+	auth_holder_free(starting->holder);
+	checks_unref(checks);
+	checks_unref(starting->bound);
 	free(starting);
+}
+
+static struct cursor_life *begin_cursor(const struct opening *opening)
+{
+	const struct stream_cursor_claim *claim = opening->caller->cursor;
+
+	if (!claim)
+		return NULL;
+	return cursor_saver_begin(app_of(opening->request)->parts.cursor_saver,
+				  &opening->cursor.key, claim->rc ? 0 : claim->generation);
 }
 
 static void send_head(struct opening *opening, const struct http_field *fields, size_t count)
@@ -365,11 +482,20 @@ static void send_head(struct opening *opening, const struct http_field *fields, 
 	starting->keys = opening->keys;
 	starting->position = opening->position;
 	starting->has_position = opening->has_position;
+	starting->since_ms = opening->since_ms;
 	if (opening->is_custom_id) {
 		starting->custom_id = opening->last_event_id;
 		opening->last_event_id = (struct buffer){0};
 	}
 	starting->expires_unix_ms = opening->caller->expires_unix_ms;
+	starting->holder = opening->caller->holder;
+	opening->caller->holder = NULL;
+	starting->cursor = begin_cursor(opening);
+	starting->has_stale_cursor = opening->has_stale_cursor;
+	starting->bound = opening->bound;
+	starting->filter = opening->filter;
+	opening->bound = NULL;
+	opening->filter = NULL;
 	opening->feed = NULL;
 	opening->keys = (struct route_keys){0};
 	opening->has_position = false;
@@ -399,13 +525,16 @@ static void answer(struct opening *opening)
 }
 
 void stream_open(struct http_request *request, const struct route *route,
-		 const struct stream_caller *caller)
+		 struct stream_caller *caller)
 {
 	struct opening opening = {.request = request, .route = route, .caller = caller};
 	struct feeds *feeds = app_of(request)->parts.feeds;
 
 	if (read_params(&opening) && check_access(&opening) && open_feed(&opening) &&
-	    read_last_event_id(&opening) && make_keys(&opening))
+	    read_last_event_id(&opening) && read_since(&opening) && make_keys(&opening) &&
+	    stream_filter_bind(request, route->stream, caller, opening.variables, &opening.bound) &&
+	    stream_filter_open(request, route->stream, caller, &opening.filter) &&
+	    take_cursor(&opening))
 		answer(&opening);
 	opening_fini(&opening, feeds);
 }

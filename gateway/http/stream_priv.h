@@ -3,10 +3,12 @@
  * first that fails answers it:
  *
  *     method, Accept        stream_handler.c
- *     token -> claims       stream_auth.c (may have to wait for a key)
+ *     token -> claims       stream_auth.c (may have to wait for a key or a look-up)
  *     parameters, access    stream_handler.c
- *     Last-Event-ID         stream_handler.c
+ *     Last-Event-ID, since  stream_handler.c
  *     feed, route keys      stream_handler.c
+ *     the subject's filters stream_filter.c (stream_auth.c has waited for them)
+ *     cursor                stream_cursor.c (waits for PostgreSQL, and starts over)
  *     head, subscriber      stream_handler.c
  */
 #ifndef SLUICE_HTTP_STREAM_PRIV_H
@@ -18,20 +20,25 @@
 struct stream_caller {
 	json_t *claims; /* owned */
 	int64_t expires_unix_ms;
-	const char *why_not; /* NULL, or why the token that was given does not count */
+	const char *why_not;        /* NULL, or why the token that was given does not count */
+	bool untold;                /* it may count: it could not be looked up */
+	struct auth_holder *holder; /* owned; NULL: nothing can revoke it */
+	const struct stream_cursor_claim *cursor; /* borrowed; NULL: none was claimed yet */
 };
+void stream_caller_fini(struct stream_caller *caller);
 
 /*
- * Checks the request's token and calls stream_open() with the caller, at once or when the key is
- * there; or answers the request itself.
+ * Checks the request's token and calls stream_open() with the caller, at once or when the key
+ * or the token is known; or answers the request itself.
  */
 void stream_authenticate(struct http_request *request, const struct route *route);
 
-/* `caller` is borrowed. */
+/* `caller` is borrowed, but for the holder, which a stream that begins takes over. */
 void stream_open(struct http_request *request, const struct route *route,
-		 const struct stream_caller *caller);
+		 struct stream_caller *caller);
 
-/* 401 with WWW-Authenticate (RFC 6750, 3). `why` NULL: no token was given. */
-void stream_reply_unauthorized(struct http_request *request, const char *why);
+/* To one whose token does not count or is missing: 401 with WWW-Authenticate (RFC 6750, 3), or 503
+ * where that is not known. */
+void stream_reply_unauthorized(struct http_request *request, const struct stream_caller *caller);
 
 #endif

@@ -45,6 +45,25 @@ static const struct preset replay[] = {
     {NULL, NULL},
 };
 
+static const struct preset group[] = {
+    {"fetch.wait.max.ms", "100"},
+    {"fetch.error.backoff.ms", "50"},
+    {"topic.metadata.refresh.interval.ms", "10000"},
+    /* What waits in memory while its reader waits for something else. */
+    {"queued.max.messages.kbytes", "16384"},
+    {"queued.min.messages", "50000"},
+    {NULL, NULL},
+};
+
+static const struct preset member[] = {
+    {"topic.metadata.refresh.interval.ms", "10000"},
+    /* What a replica that died had is taken over after ten seconds. */
+    {"session.timeout.ms", "10000"},
+    {"heartbeat.interval.ms", "1000"},
+    {"max.poll.interval.ms", "120000"},
+    {NULL, NULL},
+};
+
 static const struct preset producer[] = {
     {"linger.ms", "5"},
     {"message.timeout.ms", "30000"},
@@ -61,6 +80,15 @@ static const struct preset consumer_owned[] = {
     {NULL, NULL},
 };
 
+static const struct preset member_owned[] = {
+    {"enable.auto.commit", "false"},
+    {"enable.auto.offset.store", "false"},
+    {"allow.auto.create.topics", "false"},
+    /* Each topic's partitions are dealt out in turn, so that many small topics are shared, too. */
+    {"partition.assignment.strategy", "roundrobin"},
+    {NULL, NULL},
+};
+
 static const struct preset producer_owned[] = {{NULL, NULL}};
 
 static const struct {
@@ -70,6 +98,8 @@ static const struct {
 } roles[] = {
     [KAFKA_INGEST] = {RD_KAFKA_CONSUMER, ingest, consumer_owned},
     [KAFKA_REPLAY] = {RD_KAFKA_CONSUMER, replay, consumer_owned},
+    [KAFKA_GROUP] = {RD_KAFKA_CONSUMER, group, consumer_owned},
+    [KAFKA_MEMBER] = {RD_KAFKA_CONSUMER, member, member_owned},
     [KAFKA_PRODUCER] = {RD_KAFKA_PRODUCER, producer, producer_owned},
 };
 

@@ -13,7 +13,7 @@
 #include "base/error.h"
 #include "kafka/kafka_settings.h"
 
-enum kafka_role { KAFKA_INGEST, KAFKA_REPLAY, KAFKA_PRODUCER };
+enum kafka_role { KAFKA_INGEST, KAFKA_REPLAY, KAFKA_GROUP, KAFKA_MEMBER, KAFKA_PRODUCER };
 
 /* What librdkafka last said of its connections; the client's opaque. 0 or an rd_kafka_resp_err_t.
  * Outlives the client. */

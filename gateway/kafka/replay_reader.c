@@ -13,6 +13,7 @@
 #include "base/mem.h"
 #include "kafka_conf_priv.h"
 #include "kafka_poll_priv.h"
+#include "replay_reader_priv.h"
 
 enum { BOUNDS_MS = 2000 };
 
@@ -337,5 +338,13 @@ int replay_reader_bounds(struct replay_reader *reader, const char *topic, int32_
 		return ERROR_KAFKA;
 	*low = first;
 	*high = next;
+	return 0;
+}
+
+int replay_reader_client(struct replay_reader *reader, rd_kafka_t **kafka)
+{
+	if (open_client(reader))
+		return ERROR_KAFKA;
+	*kafka = reader->kafka;
 	return 0;
 }

@@ -1,10 +1,13 @@
 /*
- * auth: who a token speaks for.
+ * auth: who a token speaks for, and whether it still does.
  *
  * JWT (RFC 7519) by libcjose. The key decides the algorithm: `alg` of a token must be one that the
  * configuration lists and that fits the key's type; "none" never passes (RFC 8725, 3.1 and 3.2).
  * Keys come from a secret, a JWKS file (RFC 7517) or a JWKS URL that a thread of its own fetches
  * and refreshes with libcurl.
+ *
+ * Opaque tokens, and what is revoked of both kinds, are in PostgreSQL (postgres/tokens.h). A token
+ * that was good has a holder: with it one asks later whether it still is.
  */
 #ifndef SLUICE_AUTH_AUTH_H
 #define SLUICE_AUTH_AUTH_H
@@ -32,9 +35,11 @@ struct auth_issuer {
 struct auth_settings {
 	struct auth_issuer *issuers;
 	size_t issuer_count;
-	char *cookie;       /* the cookie that may carry a token; NULL: none */
-	bool query;         /* whether ?token= and ?access_token= are read */
-	uint32_t leeway_ms; /* clock skew allowed on exp and nbf */
+	char *cookie;          /* the cookie that may carry a token; NULL: none */
+	bool query;            /* whether ?token= and ?access_token= are read */
+	uint32_t leeway_ms;    /* clock skew allowed on exp and nbf */
+	bool opaque;           /* whether tokens that are no JWT are looked up in PostgreSQL */
+	uint32_t opaque_cache; /* how many of them are kept, beside those of open streams */
 };
 
 /* "auth", into a struct auth_settings. */
@@ -54,23 +59,48 @@ MUST_CHECK int auth_new(const struct auth_settings *settings, void (*on_change)(
 			void *context, struct auth **auth);
 void auth_free(struct auth *auth);
 
+/*
+ * Revocations count from now on, and opaque tokens where the settings say so. Adds a channel to
+ * `notifications`, which is not started yet and stopped before auth_free(). `postgres` is borrowed
+ * for the life of the auth. `on_change` is called from threads of postgres/, too.
+ */
+struct notifications;
+struct postgres_settings;
+void auth_use_postgres(struct auth *auth, const struct postgres_settings *postgres,
+		       struct notifications *notifications);
+
+struct auth_holder;
+
 /* What a valid token says. */
 struct auth_identity {
-	json_t *claims;          /* owned reference: the payload */
-	int64_t expires_unix_ms; /* when auth_verify() would refuse it: exp plus the leeway;
-				    INT64_MAX: never */
+	json_t *claims;             /* owned reference: the payload */
+	int64_t expires_unix_ms;    /* when auth_verify() would refuse it: exp plus the leeway;
+				       INT64_MAX: never */
+	struct auth_holder *holder; /* the caller's to auth_holder_free(); NULL: nothing can revoke
+				       it */
 };
 void auth_identity_fini(struct auth_identity *identity);
 
 /*
- * Checks a compact JWS. `reason` is set on failure to a constant text fit for an error_description
- * (RFC 6750, 3). Never blocks. Thread: any. Errors: ERROR_INVALID malformed, unknown key, bad
- * signature, wrong iss/aud, not yet valid; ERROR_EXPIRED; ERROR_PENDING: the key is not known yet
- * and a fetch is under way: ask again after on_change, for 5 s at most; then treat it as
- * ERROR_INVALID.
+ * Checks a compact JWS or an opaque token. `reason` is set on failure to a constant text fit for an
+ * error_description (RFC 6750, 3). Never blocks. Thread: any. Errors: ERROR_INVALID malformed,
+ * unknown, revoked, unknown key, bad signature, wrong iss/aud, not yet valid; ERROR_EXPIRED;
+ * ERROR_PENDING: the key or the token is not known yet and is being fetched: ask again after
+ * on_change, for 5 s at most. ERROR_UNAVAILABLE: PostgreSQL cannot be asked now, and nothing is
+ * known of the token; ERROR_LIMIT: it is not asked, because too many unknown tokens are being
+ * tried. After these three the client may try again in a moment.
  */
 MUST_CHECK int auth_verify(struct auth *auth, struct slice token, struct auth_identity *identity,
 			   const char **reason);
+
+/*
+ * Was it revoked since? Whoever keeps a holder asks when it begins to rely on it, and again when
+ * the generation is another: nothing was revoked as long as it is not. Thread: any.
+ */
+bool auth_is_revoked(struct auth *auth, const struct auth_holder *holder);
+uint64_t auth_revocation_generation(const struct auth *auth);
+/* NULL is allowed. Before auth_free(). Thread: any. */
+void auth_holder_free(struct auth_holder *holder);
 
 /*
  * The request's token, borrowed: `Authorization: Bearer` first, then the query (where allowed),
@@ -86,5 +116,8 @@ MUST_CHECK int auth_find_token(const struct auth_settings *settings, struct slic
 /* True where every configured JWKS has been loaded at least once; else `why` (256 bytes) says which
  * is missing. */
 bool auth_ready(struct auth *auth, char why[256]);
+
+/* Opaque tokens and revocations that are in memory. Thread: any. */
+void auth_counts(struct auth *auth, size_t *tokens, size_t *revocations);
 
 #endif

@@ -28,11 +28,19 @@
 	X(SUBSCRIPTIONS, "subscriptions", "", "Streams opened.")                                   \
 	X(REPLAYS_WINDOW, "replays", "source=\"window\"",                                          \
 	  "Resumed streams by the source that served them.")                                       \
+	X(REPLAYS_JOURNAL, "replays", "source=\"journal\"", "")                                    \
 	X(REPLAYS_KAFKA, "replays", "source=\"kafka\"", "")                                        \
-	X(REPLAYED_EVENTS, "replayed_events", "", "Events that replays from Kafka delivered.")     \
-	X(REPLAY_RECORDS, "replay_records", "", "Records that replays read from Kafka.")           \
+	X(JOURNAL_FALLBACKS, "journal_fallbacks", "",                                              \
+	  "Times that a replay went to Kafka because the journal could not be read.")              \
+	X(REPLAYED_EVENTS, "replayed_events", "", "Events that replays delivered.")                \
+	X(REPLAY_RECORDS, "replay_records", "source=\"kafka\"", "Records that replays read.")      \
+	X(REPLAY_RECORDS_JOURNAL, "replay_records", "source=\"journal\"", "")                      \
 	X(GAPS, "gaps", "", "Gap events sent.")                                                    \
 	X(HEARTBEATS, "heartbeats", "", "Heartbeats sent.")                                        \
+	X(CURSOR_SAVES, "cursor_saves", "result=\"ok\"", "Positions of cursors that were saved.")  \
+	X(CURSOR_SAVES_SUPERSEDED, "cursor_saves", "result=\"superseded\"", "")                    \
+	X(CURSOR_SAVE_FAILURES, "cursor_saves", "result=\"error\"", "")                            \
+	X(CURSORS_FORGOTTEN, "cursors_forgotten", "", "Cursors deleted because nobody used them.") \
 	X(CONNECTIONS, "connections", "", "TCP connections accepted.")                             \
 	X(CONNECTIONS_REFUSED, "connections_refused", "", "TCP connections closed at a limit.")    \
 	X(TLS_FAILURES, "tls_handshake_failures", "", "TLS handshakes that failed.")               \
@@ -42,8 +50,20 @@
 	X(RESPONSES_4XX, "http_responses", "class=\"4xx\"", "")                                    \
 	X(RESPONSES_5XX, "http_responses", "class=\"5xx\"", "")                                    \
 	X(KAFKA_ERRORS, "kafka_errors", "", "Errors that librdkafka reported.")                    \
+	X(JOURNAL_ROWS, "journal_rows", "", "Rows written to the journal.")                        \
+	X(JOURNAL_BATCHES, "journal_batches", "result=\"written\"",                                \
+	  "Batches of the journal by what became of them.")                                        \
+	X(JOURNAL_CONFLICTS, "journal_batches", "result=\"conflict\"", "")                         \
+	X(JOURNAL_FAILURES, "journal_failures", "", "Times that PostgreSQL failed the journal.")   \
+	X(JOURNAL_DROPPED_PERIODS, "journal_dropped_periods", "",                                  \
+	  "Periods of the journal that were dropped after their retention.")                       \
 	X(JWKS_REFRESHES, "jwks_refreshes", "result=\"ok\"", "Fetches of a JWKS URL.")             \
-	X(JWKS_FAILURES, "jwks_refreshes", "result=\"error\"", "")
+	X(JWKS_FAILURES, "jwks_refreshes", "result=\"error\"", "")                                 \
+	X(TOKENS_FOUND, "token_lookups", "result=\"found\"",                                       \
+	  "Opaque tokens that PostgreSQL was asked about; limited: it was not, to spare it.")      \
+	X(TOKENS_REFUSED, "token_lookups", "result=\"refused\"", "")                               \
+	X(TOKENS_FAILED, "token_lookups", "result=\"error\"", "")                                  \
+	X(TOKENS_LIMITED, "token_lookups", "result=\"limited\"", "")
 
 enum metrics_counter {
 #define METRICS_SYMBOL(symbol, name, labels, help) METRIC_##symbol,

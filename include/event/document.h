@@ -39,7 +39,17 @@ enum document_part {
  */
 MUST_CHECK int document_build(const struct record *record, unsigned parts, json_t **document);
 
+/* The parts that a pattern over topic, partition, key, headers and value looks at. Thread: any. */
+struct pattern;
+unsigned document_parts_of(const struct pattern *pattern);
+
 /* RFC 6901 lookup; NULL where there is nothing. Borrowed. */
 const json_t *document_at(const json_t *document, const char *pointer);
+
+/*
+ * One JSON value as documents hold it: integers beyond int64 become reals. A new reference; NULL
+ * where the text is no JSON, or nested too deeply. Thread: any.
+ */
+json_t *document_parse(struct slice text);
 
 #endif

@@ -37,4 +37,11 @@ bool mapping_has_custom_id(const struct mapping *mapping);
 void mapping_append_frame(const struct mapping *mapping, const struct record *record,
 			  const json_t *document, struct slice id, struct buffer *out);
 
+/*
+ * The id that the frame gets from the record itself; empty where the mapping has none or the
+ * pointer finds nothing. Borrowed from the document or from `own`, which is cleared. Thread: any.
+ */
+struct slice mapping_custom_id(const struct mapping *mapping, const json_t *document,
+			       struct buffer *own);
+
 #endif

@@ -32,7 +32,12 @@ struct stream_param {
 
 enum stream_access { STREAM_CLOSED, STREAM_PUBLIC, STREAM_PATTERN };
 
-enum stream_start { STREAM_START_LATEST, STREAM_START_EARLIEST, STREAM_START_LAST };
+enum stream_start {
+	STREAM_START_LATEST,
+	STREAM_START_EARLIEST,
+	STREAM_START_LAST,
+	STREAM_START_CURRENT, /* the newest event of each key first */
+};
 
 /* Where a subscriber goes on when what it missed can't be had. */
 enum stream_on_gap { STREAM_GAP_EARLIEST, STREAM_GAP_LATEST, STREAM_GAP_CLOSE };
@@ -60,6 +65,9 @@ struct stream {
 	uint32_t heartbeat_ms;
 	uint64_t window_bytes;    /* budget of a feed's window */
 	uint32_t max_event_bytes; /* larger records are skipped and counted */
+	bool user_filters;        /* rows of user_filter narrow what a subject receives */
+	bool keeps_records;       /* subscribers may have checks (feed/checks.h): for those
+				     filters, or as `filter` is inexact */
 	uint64_t filter_hash;     /* of the filter's source; the same in every process; 0: none */
 	uint64_t
 	    journal_retain_ms; /* how long the journal keeps its events; 0: it has no journal */

@@ -8,6 +8,7 @@
 #ifndef SLUICE_FEED_FANOUT_H
 #define SLUICE_FEED_FANOUT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -38,6 +39,11 @@ void fanout_tick(struct fanout *fanout);
 
 /* Ends every stream; each client is told to come back after a time up to `spread_ms` of its own. */
 void fanout_drain(struct fanout *fanout, uint32_t spread_ms);
+
+/* Ends the streams whose carriers `is_revoked` picks, each with an event that says so. */
+struct carrier;
+void fanout_revoke(struct fanout *fanout,
+		   bool (*is_revoked)(void *context, const struct carrier *carrier), void *context);
 
 size_t fanout_subscriber_count(const struct fanout *fanout);
 

@@ -38,7 +38,7 @@ struct feed {
 	bool dirty; /* appended since the last publish */
 	bool moved; /* position moved since the last publish */
 	struct {
-		struct buffer id, frame;
+		struct buffer id, frame, record;
 		struct route_keys keys;
 	} scratch; /* kept warm between records */
 };

@@ -19,6 +19,8 @@
 #include "feed/carrier.h"
 #include "feed/close_reason.h"
 
+struct buffer;
+struct checks;
 struct fanout;
 struct feed;
 struct position;
@@ -30,6 +32,12 @@ struct subscriber_start {
 	const struct position
 	    *position;          /* from Last-Event-ID, copied; NULL: as the stream's `start` says */
 	struct slice custom_id; /* a Last-Event-ID of a stream with ids of its own; else empty */
+	bool has_since;         /* else, where there is no id: from this time on */
+	int64_t since_ms;       /* since 1970, not negative */
+	bool tracked;           /* subscriber_position() will be asked */
+	bool has_stale_cursor;  /* its cursor's position is another feed's: that is a gap, first */
+	struct checks *checks;  /* what narrows it, borrowed: it takes a reference of its own; not
+				   NULL only where the stream keeps records */
 };
 
 /*
@@ -53,6 +61,19 @@ struct slice subscriber_peek(struct subscriber *subscriber, size_t max);
 /* `n` of the bytes that the last peek gave were handed to the socket. */
 void subscriber_consume(struct subscriber *subscriber, size_t n);
 
+/*
+ * Appends the event id up to which everything was consumed; a frame that is half written does not
+ * count. Where a stream takes its ids from the events and a replay is half written, it may be an
+ * earlier one. False, and nothing is appended, where there is none yet. The subscriber is tracked.
+ */
+bool subscriber_position(struct subscriber *subscriber, struct buffer *id);
+
+/*
+ * Narrows it by other checks from the next event on that it looks at; what was handed to it before
+ * is history. `checks` is borrowed, NULL: none. Not between a peek and its consume.
+ */
+void subscriber_set_checks(struct subscriber *subscriber, struct checks *checks);
+
 /* True when it has ended and everything was consumed: the carrier closes the stream in good order
  * and frees it. */
 bool subscriber_ended(const struct subscriber *subscriber);
@@ -62,6 +83,9 @@ bool subscriber_ended(const struct subscriber *subscriber);
  * the last thing that it gets, at the next frame's boundary. Idempotent: the first reason counts.
  */
 void subscriber_end(struct subscriber *subscriber, enum close_reason reason, struct slice frame);
+
+/* Ends it because its token does not count any more, with an event that says so. */
+void subscriber_revoke(struct subscriber *subscriber);
 
 /* The carrier's: `reason` counts only where it has not ended by itself before. Takes it out of the
  * fanout and frees it. */

@@ -32,7 +32,8 @@ struct window_entry {
 	uint32_t key_count; /* only where it is 1, key_hash says something */
 	uint32_t keys_at;   /* in the segment's keys, laid out as in struct route_keys */
 	uint32_t keys_len;
-	uint32_t frame_at; /* in the segment's frames, which follow each other without a space */
+	uint32_t record_len; /* right after the keys; 0: the window keeps no records */
+	uint32_t frame_at;   /* in the segment's frames, which follow each other without a space */
 	uint32_t frame_len;
 };
 
@@ -46,20 +47,22 @@ struct window_segment {
 
 struct window;
 
-/* `budget` is in bytes and covers frames, entries and keys. `epoch` is borrowed. */
-struct window *window_new(uint64_t budget, uint32_t topic_count, struct epoch *epoch);
+/* `budget` is in bytes and covers frames, entries, keys and records. `keeps_records` makes room for
+ * those. `epoch` is borrowed. */
+struct window *window_new(uint64_t budget, uint32_t topic_count, bool keeps_records,
+			  struct epoch *epoch);
 /* No reader may be left. */
 void window_free(struct window *window);
 
 /* Writer. */
 
 /*
- * Appends, not yet visible. `keys` may be NULL (nobody is told apart by it). `position` is the
- * feed's after this entry, and `previous_next` what its own partition's was before. Thread: the
- * writer's.
+ * Appends, not yet visible. `keys` may be NULL (nobody is told apart by it). `record` is what is to
+ * be kept of it beside the frame, or empty. `position` is the feed's after this entry, and
+ * `previous_next` what its own partition's was before. Thread: the writer's.
  */
 void window_append(struct window *window, const struct window_entry *entry,
-		   const struct route_keys *keys, struct slice frame,
+		   const struct route_keys *keys, struct slice record, struct slice frame,
 		   const struct position *position, int64_t previous_next);
 /* Makes what was appended visible, together with the position; frees what the loops have passed.
  * Thread: the writer's. */
@@ -115,6 +118,13 @@ static inline struct route_keys window_keys(const struct window_segment *segment
 	    .bytes.len = entry->keys_len,
 	    .count = entry->key_count,
 	};
+}
+
+/* What was kept of the entry's record; borrowed from the segment. */
+static inline struct slice window_record(const struct window_segment *segment,
+					 const struct window_entry *entry)
+{
+	return (struct slice){segment->keys + entry->keys_at + entry->keys_len, entry->record_len};
 }
 
 /* For /metrics. Thread: any. */

@@ -14,6 +14,7 @@
 #include "http/http_settings.h"
 
 struct app;
+struct filter_registry;
 struct http_server;
 
 /* All borrowed for the life of the app. */
@@ -25,6 +26,10 @@ struct app_parts {
 	size_t stream_count;
 	struct feeds *feeds;
 	struct replay *replay;
+	struct cursor_saver *cursor_saver; /* NULL: there is no PostgreSQL, and no cursors */
+	struct worker *cursor_worker;      /* that claims cursors for requests */
+	const struct cursors_settings *cursors_settings;
+	struct filter_registry *filters; /* NULL: no stream has "user_filters" */
 	/* Appends /readyz's JSON members ("topics":[…]); true where ready. */
 	bool (*readiness)(void *context, struct buffer *json);
 	void *readiness_context;
@@ -51,5 +56,6 @@ uint32_t app_connections(const struct app *app);
 /* New events, or new keys: every loop looks. Thread: any. */
 void app_wake(void *app);
 void app_auth_changed(void *app);
+void app_filters_changed(void *app);
 
 #endif

@@ -50,4 +50,13 @@ MUST_CHECK int replay_reader_bounds(struct replay_reader *reader, const char *to
 				    int32_t partition, uint32_t timeout_ms, int64_t *low,
 				    int64_t *high);
 
+/*
+ * Moves each range's `from` to the first record with this timestamp or a later one, as the broker's
+ * time index knows it, or to the log's end where there is none (read_committed: the last stable
+ * offset). ERROR_KAFKA: some partition did not answer; nothing has moved. Blocks up to twice
+ * timeout_ms.
+ */
+MUST_CHECK int replay_reader_seek_time(struct replay_reader *reader, struct replay_range *ranges,
+				       size_t count, int64_t since_ms, uint32_t timeout_ms);
+
 #endif

@@ -29,7 +29,8 @@ void database_free(struct database *database);
 /* Ends the call that is under way and all later ones with ERROR_CANCELLED. Thread: any. */
 void database_interrupt(struct database *database);
 
-/* Connects where it is not connected. */
+/* Connects where it is not connected, and waits for the back-off before: a loop around it needs no
+ * pause of its own. The calls below fail at once while the back-off lasts. */
 MUST_CHECK int database_connect(struct database *database);
 /* What the last failure was, fit for a log and for /readyz; never with a password. Borrowed. */
 const char *database_error(const struct database *database);
@@ -59,8 +60,8 @@ struct database_param database_json(struct slice text);   /* jsonb */
 struct database_param database_bool(bool value);
 struct database_param database_int4(int32_t value);
 struct database_param database_int8(int64_t value);
-/* A bigint[] / integer[] / text[]; its bytes are made in `scratch`, which must live until the call
- * returns. */
+/* A bigint[] / integer[] / text[]; its bytes are made in `scratch`, one for each parameter, which
+ * must live until the call returns. */
 struct database_param database_int8_array(struct buffer *scratch, const int64_t *values, size_t n);
 struct database_param database_int4_array(struct buffer *scratch, const int32_t *values, size_t n);
 struct database_param database_text_array(struct buffer *scratch, const struct slice *values,
@@ -73,6 +74,8 @@ MUST_CHECK int database_run(struct database *database, const struct database_sta
 /* SQL without parameters or rows, also several statements; DDL. */
 MUST_CHECK int database_execute(struct database *database, const char *sql);
 
+/* From the begin to its commit or rollback nothing connects again: what follows a loss fails, too.
+ */
 MUST_CHECK int database_begin(struct database *database);
 MUST_CHECK int database_commit(struct database *database);
 /* Never fails: a lost connection has rolled back. */
@@ -91,6 +94,7 @@ uint64_t database_result_touched(const struct database_result *result);
 bool database_is_null(const struct database_result *result, size_t row, size_t column);
 /* text, bytea; borrowed from the result; base NULL: null. A jsonb is selected as ::text. */
 struct slice database_get_bytes(const struct database_result *result, size_t row, size_t column);
+/* Of a null: false, 0. smallint, integer and bigint are read alike. */
 bool database_get_bool(const struct database_result *result, size_t row, size_t column);
 int32_t database_get_int4(const struct database_result *result, size_t row, size_t column);
 int64_t database_get_int8(const struct database_result *result, size_t row, size_t column);

@@ -99,7 +99,8 @@ static void make_stream(struct stream *stream)
 static void open_world(struct world *world)
 {
 	static const struct fanout_settings fanout_settings = {3600000};
-	static const struct replay_settings replay_settings = {1, 16384, 1, 1};
+	static const struct replay_settings replay_settings = {
+	    .workers = 1, .chunk_bytes = 16384, .chunks = 1, .last_scan = 1};
 	const struct feeds_source feeds_source = {on_want, on_unwant, world};
 	const struct replay_source replay_source = {
 	    .open = source_open, .close = source_close, .context = world};
@@ -107,7 +108,7 @@ static void open_world(struct world *world)
 	make_stream(&world->stream);
 	world->feeds = feeds_new(&feeds_source, 0, on_wake, NULL);
 	feeds_declare(world->feeds, &world->stream);
-	world->replay = replay_new(&replay_settings, &replay_source, world->feeds);
+	world->replay = replay_new(&replay_settings, &replay_source, NULL, world->feeds);
 	world->fanout = fanout_new(world->feeds, world->replay, &fanout_settings, on_wake, NULL);
 	feeds_on_partition(world->feeds, world->token, 0, 0);
 	feeds_on_flush(world->feeds);

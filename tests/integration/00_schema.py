@@ -46,6 +46,7 @@ GOOD = [
     ("/kafka/socket.keepalive.enable", True),
     ("/ingest", {"warm": "5m"}),
     ("/replay", {"readers": 8, "chunk": "128KiB", "chunks": 9}),
+    ("/journal", {"group": "g", "batch": 500, "batch_bytes": "1MiB", "linger": "10ms"}),
     ("/auth", ABSENT),
     ("/auth/cookie", "session"),
     ("/auth/leeway", "1m"),
@@ -164,6 +165,7 @@ BEYOND = [
     ("/streams/s/params/q", {"type": "integer", "default": "x"}),
     ("/streams/s/params/id", {"in": "query"}),
     ("/streams/s", {"path": "/s", "topics": ["t"], "window": "1MiB", "max_event": "2MiB"}),
+    ("/streams/s/journal", {"retain": "24h"}),
 ]
 
 

@@ -84,7 +84,7 @@ static void assert_is_description(const char *reason)
 /* A key that is not there makes the file be read again: what counts is the answer after that. */
 static int verify(struct auth *auth, struct slice token, const char **reason)
 {
-	struct auth_identity identity = {NULL, -1};
+	struct auth_identity identity = {NULL, -1, NULL};
 	int result;
 	*reason = NULL;
 	while ((result = auth_verify(auth, token, &identity, reason)) == ERROR_PENDING)

@@ -281,6 +281,36 @@ static void test_mapping_malformed_source_is_refused_with_its_place(void **state
 	}
 }
 
+/* The id of its own is the frame's, also where it is asked for alone; nothing where there is none.
+ */
+static void test_mapping_custom_id_is_the_frames(void **state)
+{
+	static const struct {
+		const char *mapping, *value, *id;
+	} rows[] = {
+	    {"{\"id\": \"/value/id\"}", "{\"id\": \"a\\r\\u0000b\"}", "ab"},
+	    {"{\"id\": \"/value/id\"}", "{\"id\": 17}", "17"},
+	    {"{\"id\": \"/value/id\"}", "{\"id\": null}", ""},
+	    {"{\"id\": \"/value/id\"}", "{}", ""},
+	    {"{\"data\": \"/value/id\"}", "{\"id\": \"a\"}", ""},
+	};
+	struct buffer own = {0};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct mapping *mapping = compile(rows[i].mapping);
+		struct record record = make_record(slice_of(rows[i].value));
+		json_t *document = NULL;
+
+		assert_int_equal(document_build(&record, mapping_parts(mapping), &document), 0);
+		assert_true(
+		    slice_equal(mapping_custom_id(mapping, document, &own), slice_of(rows[i].id)));
+		json_decref(document);
+		mapping_free(mapping);
+	}
+	buffer_free(&own);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -291,6 +321,7 @@ int main(void)
 	    cmocka_unit_test(test_mapping_retry_is_sent_where_there_is_one),
 	    cmocka_unit_test(test_mapping_parts_are_those_of_its_pointers),
 	    cmocka_unit_test(test_mapping_malformed_source_is_refused_with_its_place),
+	    cmocka_unit_test(test_mapping_custom_id_is_the_frames),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

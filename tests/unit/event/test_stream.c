@@ -84,7 +84,8 @@ static void test_stream_whole_is_read(void **state)
 	    "  \"value\": {\"level\": [\"{query.level}\"], \"by\": [\"{claims.name}\"]}},"
 	    " \"event\": {\"event\": \"/value/type\", \"retry\": 5000}, \"start\": {\"last\": 10},"
 	    " \"on_gap\": \"close\", \"heartbeat\": \"1s\", \"window\": \"1MiB\","
-	    " \"max_event\": \"64KiB\", \"description\": \"d\"}");
+	    " \"max_event\": \"64KiB\", \"description\": \"d\","
+	    " \"journal\": {\"retain\": \"100d\"}}");
 
 	(void)state;
 	assert_int_equal(stream.param_count, 3);
@@ -98,6 +99,7 @@ static void test_stream_whole_is_read(void **state)
 	assert_int_equal(stream.start, STREAM_START_LAST);
 	assert_int_equal(stream.start_last, 10);
 	assert_int_equal(stream.on_gap, STREAM_GAP_CLOSE);
+	assert_int_equal(stream.journal_retain_ms, UINT64_C(100) * 86400000);
 	config_fini(&stream_table, &stream);
 }
 
@@ -226,6 +228,10 @@ static void test_stream_wrong_settings_are_refused(void **state)
 	    {STREAM(",\n\"window\": \"64KiB\",\n\"max_event\": \"128KiB\""),
 	     "f:3: /max_event: is more than \"window\" holds: make it smaller, or \"window\" "
 	     "larger\n"},
+	    {STREAM(",\n\"journal\": {}"),
+	     "f:2: /journal: lacks \"retain\": How long an event is kept there, at the least.\n"},
+	    {STREAM(",\n\"journal\": {\"retain\": \"30s\"}"),
+	     "f:2: /journal/retain: is \"30s\", but must be a duration from 1m to 366d\n"},
 	    {STREAM(",\n\"event\": {\"evnt\": \"x\"}"),
 	     "f:2: /event/evnt: unknown field; known are event, data, id and retry\n"},
 	    {STREAM(",\n\"event\": {\n\"id\": \"constant\"}"),

@@ -22,7 +22,7 @@ static void open_window(struct fixture *f, uint64_t budget)
 {
 	f->epoch = epoch_new();
 	f->reader = epoch_join(f->epoch);
-	f->window = window_new(budget, 1, f->epoch);
+	f->window = window_new(budget, 1, false, f->epoch);
 	position_init(&f->position, 1);
 }
 
@@ -44,8 +44,8 @@ static void append(struct fixture *f, uint32_t partition, int64_t offset)
 	int64_t before = position_get(&f->position, 0, partition);
 
 	position_set(&f->position, 0, partition, offset + 1);
-	window_append(f->window, &entry, NULL, (struct slice){frame, (size_t)len}, &f->position,
-		      before);
+	window_append(f->window, &entry, NULL, (struct slice){0},
+		      (struct slice){frame, (size_t)len}, &f->position, before);
 }
 
 static uint64_t head_of(struct fixture *f, struct position *at_head)
@@ -139,7 +139,8 @@ static void test_window_takes_a_frame_larger_than_a_segment(void **state)
 	memset(large, 'x', LARGE);
 	open_window(&f, 64 * 1024);
 	append(&f, 1, 0);
-	window_append(f.window, &entry, NULL, (struct slice){large, LARGE}, &f.position, 0);
+	window_append(f.window, &entry, NULL, (struct slice){0}, (struct slice){large, LARGE},
+		      &f.position, 0);
 	append(&f, 1, 1);
 	window_publish(f.window, &f.position);
 	const struct window_segment *segment = window_find(f.window, 2, &end);

@@ -19,7 +19,7 @@
 #include "feed/replay.h"
 #include "feed/subscriber.h"
 
-enum { PARTITIONS = 5, USERS = 7, MAX_EVENTS = 20000, REPLICAS = 2 };
+enum { PARTITIONS = 5, USERS = 7, MAX_EVENTS = 20000, REPLICAS = 2, TOMBSTONE = 0x80 };
 
 /* The log: what Kafka would hold. Written before it is handed over, so that a replay finds it. */
 struct log {
@@ -43,6 +43,7 @@ struct world {
 	struct stream stream;
 	struct replica replicas[REPLICAS];
 	struct fanout_settings settings;
+	const struct replay_journal *journal; /* NULL: none */
 	unsigned seed;
 	bool replays_stopped;
 };
@@ -95,7 +96,7 @@ struct record_text {
 static inline void make_record(const struct log *log, int32_t partition, int64_t offset,
 			       struct record_text *text, struct record *record)
 {
-	snprintf(text->key, sizeof(text->key), "%u", log->user[partition][offset]);
+	snprintf(text->key, sizeof(text->key), "%u", log->user[partition][offset] & ~TOMBSTONE);
 	snprintf(text->value, sizeof(text->value), "{\"p\":%d,\"o\":%lld}", partition,
 		 (long long)offset);
 	*record = (struct record){
@@ -104,10 +105,11 @@ static inline void make_record(const struct log *log, int32_t partition, int64_t
 	    .offset = offset,
 	    .timestamp_ms = offset,
 	    .has_key = true,
-	    .has_value = true,
+	    .has_value = !(log->user[partition][offset] & TOMBSTONE),
 	    .key = slice_of(text->key),
-	    .value = slice_of(text->value),
 	};
+	if (record->has_value)
+		record->value = slice_of(text->value);
 }
 
 static inline int source_read(void *reader, const struct replay_source_range *ranges, size_t count,
@@ -152,6 +154,24 @@ static inline int source_bounds(void *reader, const char *topic, int32_t partiti
 	return 0;
 }
 
+/* Timestamps are offsets. */
+static inline int source_seek_time(void *reader, struct replay_source_range *ranges, size_t count,
+				   int64_t since_ms)
+{
+	const struct log *log = reader;
+
+	if (log->down)
+		return ERROR_KAFKA;
+	for (size_t i = 0; i < count; i++) {
+		int64_t low = log->low[ranges[i].partition];
+		int64_t high = log->high[ranges[i].partition];
+		int64_t found = since_ms > low ? since_ms : low;
+
+		ranges[i].from = found < high ? found : high;
+	}
+	return 0;
+}
+
 static inline int find_variable(void *context, struct slice name, enum pattern_variable_type *type,
 				bool *optional)
 {
@@ -164,13 +184,14 @@ static inline int find_variable(void *context, struct slice name, enum pattern_v
 static inline void open_replica(struct world *world, struct replica *replica)
 {
 	const struct feeds_source source = {on_want, on_unwant, replica};
-	const struct replay_settings replay_settings = {2, 4096, 4, 1000};
-	const struct replay_source replay_source = {source_open, source_close, source_read,
-						    source_bounds, &world->log};
+	const struct replay_settings replay_settings = {2, 4096, 4, 1000, 20, 1 << 20};
+	const struct replay_source replay_source = {source_open,   source_close,     source_read,
+						    source_bounds, source_seek_time, &world->log};
 
 	replica->feeds = feeds_new(&source, 0, on_wake, NULL);
 	feeds_declare(replica->feeds, &world->stream);
-	replica->replay = replay_new(&replay_settings, &replay_source, replica->feeds);
+	replica->replay =
+	    replay_new(&replay_settings, &replay_source, world->journal, replica->feeds);
 	replay_start(replica->replay);
 	replica->fanout =
 	    fanout_new(replica->feeds, replica->replay, &world->settings, on_wake, NULL);
@@ -180,7 +201,11 @@ static inline void open_replica(struct world *world, struct replica *replica)
 	feeds_on_caught_up(replica->feeds, replica->token);
 }
 
-static inline void open_world(struct world *world, uint64_t window_bytes, bool filtered)
+/* What the next worlds have for a journal; NULL: none. Its context is the world's log. */
+static struct replay_journal *world_journal;
+
+static inline void open_world_that_keeps(struct world *world, uint64_t window_bytes, bool filtered,
+					 bool keeps_records)
 {
 	static const char *const roots[] = {"key", "value", NULL};
 	static char topic[] = "t", *topics[] = {topic};
@@ -189,12 +214,15 @@ static inline void open_world(struct world *world, uint64_t window_bytes, bool f
 	struct pattern_error error;
 
 	memset(world, 0, sizeof(*world));
+	world->journal = world_journal;
+	world->stream.journal_retain_ms = world_journal ? 3600000 : 0;
 	world->seed = 7;
 	world->stream.name = mem_strdup("test");
 	world->stream.topics = topics;
 	world->stream.topic_count = 1;
 	world->stream.window_bytes = window_bytes;
 	world->stream.max_event_bytes = 1 << 20;
+	world->stream.keeps_records = keeps_records;
 	world->stream.heartbeat_ms = 1000000;
 	assert_int_equal(mapping_compile(NULL, &world->stream.mapping, NULL, NULL), 0);
 	if (filtered) {
@@ -205,6 +233,11 @@ static inline void open_world(struct world *world, uint64_t window_bytes, bool f
 	world->settings.slow_client_timeout_ms = 1000000;
 	for (int i = 0; i < REPLICAS; i++)
 		open_replica(world, &world->replicas[i]);
+}
+
+static inline void open_world(struct world *world, uint64_t window_bytes, bool filtered)
+{
+	open_world_that_keeps(world, window_bytes, filtered, false);
 }
 
 static inline void stop_replays(struct world *world)
@@ -263,10 +296,15 @@ struct client {
 	char last_event_id[1024];
 	int64_t next[PARTITIONS];  /* lowest offset that may still come */
 	int64_t first[PARTITIONS]; /* where it began */
-	uint64_t received, gaps, connected, heartbeats;
+	uint64_t received, gaps, connected, heartbeats, limits;
 	bool aborted;
-	bool follows_gaps; /* goes on at the log's beginning after a gap event */
-	bool any_start;    /* the first event of a partition may have any offset */
+	bool follows_gaps;     /* goes on at the log's beginning after a gap event */
+	bool any_start;        /* the first event of a partition may have any offset */
+	bool tracked;          /* comes back with what subscriber_position() said at its end */
+	bool has_new_id;       /* since it connected */
+	struct checks *checks; /* given at the start; borrowed */
+	/* Judges an event in place of what is checked otherwise. */
+	void (*judge)(struct client *client, int partition, int64_t offset);
 };
 
 static inline void on_ready(struct carrier *carrier)
@@ -302,6 +340,9 @@ static inline void connect_client_to(struct client *client, struct replica *at)
 	const char *reason;
 	unsigned flags;
 
+	start.checks = client->checks;
+	start.tracked = client->tracked;
+	client->has_new_id = false;
 	client->at = at ? at : &world->replicas[rand_r(&world->seed) % REPLICAS];
 	assert_int_equal(feeds_open(client->at->feeds, &world->stream, NULL, &feed), 0);
 	if (client->last_event_id[0]) {
@@ -328,8 +369,24 @@ static inline void connect_client(struct client *client)
 	connect_client_to(client, NULL);
 }
 
+/* One that fell out of the window comes back with the last id that it saw. */
+static inline void keep_position(struct client *client)
+{
+	struct buffer id = {0};
+	bool known = subscriber_position(client->subscriber, &id);
+
+	assert_true(known || client->aborted || !client->has_new_id);
+	if (known) {
+		assert_true(id.len < sizeof(client->last_event_id));
+		strcpy(client->last_event_id, buffer_text(&id));
+	}
+	buffer_free(&id);
+}
+
 static inline void disconnect_client(struct client *client)
 {
+	if (client->subscriber && client->tracked)
+		keep_position(client);
 	if (client->subscriber)
 		subscriber_free(client->subscriber, CLOSE_CLIENT);
 	client->subscriber = NULL;
@@ -346,6 +403,10 @@ static inline void check_event(struct client *client, const char *data)
 	long long offset;
 
 	assert_int_equal(sscanf(data, "{\"p\":%d,\"o\":%lld}", &partition, &offset), 2);
+	if (client->judge) {
+		client->judge(client, partition, offset);
+		return;
+	}
 	if (client->any_start && client->next[partition] < 0)
 		client->next[partition] = offset;
 	assert_true(offset >= client->next[partition]);
@@ -377,6 +438,7 @@ static inline void check_frame(struct client *client, struct slice frame)
 	assert_true(frame.len < sizeof(text));
 	memcpy(text, frame.base, frame.len);
 	text[frame.len] = '\0';
+	client->has_new_id = client->has_new_id || id.len;
 	if (id.len) {
 		memcpy(client->last_event_id, id.base, id.len);
 		client->last_event_id[id.len] = '\0';
@@ -386,6 +448,8 @@ static inline void check_frame(struct client *client, struct slice frame)
 		client->connected++;
 	else if (strstr(text, "event: gap"))
 		take_gap(client);
+	else if (strstr(text, "event: limit"))
+		client->limits++;
 	else if (data)
 		check_event(client, data + 6);
 	else

@@ -337,7 +337,22 @@ static void test_settings_streams_that_contradict_are_refused(void **state)
 	    {"{\"streams\": {\n\"a\": {\"path\": \"/u\", \"topics\": [\"t\"],\n"
 	     "\"access\": {\"claims\": {\"sub\": [\"x\"]}}}}}",
 	     "f:3: /streams/a/access: asks for claims, but no token can be valid: add \"auth\": "
-	     "{\"issuers\": …}\n"},
+	     "{\"issuers\": …} or {\"opaque\": true}\n"},
+	    {"{\"streams\": {\n\"a\": {\"path\": \"/u\", \"topics\": [\"t\"],\n"
+	     "\"access\": \"public\", \"user_filters\": true}}}",
+	     "f:3: /streams/a/user_filters: needs PostgreSQL, where these filters are: add "
+	     "\"postgres\": {\"url\": …}\n"
+	     "f:3: /streams/a/user_filters: is about the subject of a token: ask for one in "
+	     "\"access\", such as {\"claims\": {…}}\n"},
+	    {"{\"streams\": {\n\"a\": {\"path\": \"/u\", \"topics\": [\"t\"],\n"
+	     "\"journal\": {\"retain\": \"1h\"}}}}",
+	     "f:3: /streams/a/journal: is kept in PostgreSQL, but none is named: add "
+	     "\"postgres\": {\"url\": …}\n"},
+	    {"{\"postgres\": {\"url\": \"postgresql:///x\"}, \"streams\": {\n"
+	     "\"a\": {\"path\": \"/{t}\", \"topics\": [\"{path.t}\"], \"allow_topics\": "
+	     "[\"*\"],\n\"journal\": {\"retain\": \"1h\"}}}}",
+	     "f:3: /streams/a/journal: is for streams that name their topics: this one takes "
+	     "them from the path, so take \"journal\" out\n"},
 	    {"{}", "f:1: lacks \"streams\": The streams by name.\n"},
 	    {"{\"streams\": []}",
 	     "f:1: /streams: is an array, but must be an object of names, each "

@@ -340,10 +340,15 @@ static inline void fixture_open_feed(struct fixture *fixture)
 {
 	static char topic[] = "t", *topics[] = {topic};
 	const struct feeds_source source = {fixture_want, fixture_unwant, fixture};
-	const struct replay_settings replay_settings = {1, 4096, 2, 100};
-	const struct replay_source replay_source = {fixture_source_open, fixture_source_close,
-						    fixture_source_read, fixture_source_bounds,
-						    fixture};
+	const struct replay_settings replay_settings = {
+	    .workers = 1, .chunk_bytes = 4096, .chunks = 2, .last_scan = 100};
+	const struct replay_source replay_source = {
+	    .open = fixture_source_open,
+	    .close = fixture_source_close,
+	    .read = fixture_source_read,
+	    .bounds = fixture_source_bounds,
+	    .context = fixture,
+	};
 
 	fixture->stream.name = mem_strdup("test");
 	fixture->stream.topics = topics;
@@ -355,7 +360,7 @@ static inline void fixture_open_feed(struct fixture *fixture)
 		abort();
 	fixture->feeds = feeds_new(&source, 0, fixture_wake, fixture);
 	feeds_declare(fixture->feeds, &fixture->stream);
-	fixture->replay = replay_new(&replay_settings, &replay_source, fixture->feeds);
+	fixture->replay = replay_new(&replay_settings, &replay_source, NULL, fixture->feeds);
 	replay_start(fixture->replay);
 	feeds_on_partition(fixture->feeds, fixture->token, 0, 0);
 	feeds_on_flush(fixture->feeds);

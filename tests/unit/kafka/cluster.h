@@ -27,7 +27,7 @@ struct cluster {
 	rd_kafka_t *producer;
 	char servers[256];
 	char topic[64];
-	struct kafka_property properties[4];
+	struct kafka_property properties[8];
 	struct kafka_settings settings;
 };
 

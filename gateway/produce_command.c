@@ -1,8 +1,9 @@
-#include "produce.h"
-
+#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/mem.h"
+#include "commands.h"
 #include "kafka/producer.h"
 
 enum { FLUSH_MS = 30000 };
@@ -41,7 +42,7 @@ static int send_input(struct producer *producer, const char *topic)
 	return rc;
 }
 
-int produce_main(const struct kafka_settings *settings, const char *topic)
+static int produce(const struct kafka_settings *settings, const char *topic)
 {
 	struct producer *producer;
 	struct producer_report report;
@@ -61,4 +62,29 @@ int produce_main(const struct kafka_settings *settings, const char *topic)
 	printf("%llu records delivered to %s\n", (unsigned long long)report.delivered, topic);
 	producer_close(producer);
 	return rc ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+int produce_command(int argc, char **argv)
+{
+	static const struct option options[] = {{"brokers", required_argument, NULL, 'b'},
+						{NULL, 0, NULL, 0}};
+	const char *brokers = getenv("SLUICE_KAFKA");
+	char name[] = "bootstrap.servers";
+	struct kafka_property property = {name, NULL};
+	const struct kafka_settings settings = {.properties = &property, .property_count = 1};
+	int option, code;
+
+	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		if (option != 'b')
+			return COMMAND_USAGE;
+		brokers = optarg;
+	}
+	if (optind + 1 != argc) {
+		fputs("usage: sluice produce [--brokers LIST] TOPIC\n", stderr);
+		return COMMAND_USAGE;
+	}
+	property.value = mem_strdup(brokers ? brokers : "localhost:9092");
+	code = produce(&settings, argv[optind]);
+	free(property.value);
+	return code;
 }

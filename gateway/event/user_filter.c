@@ -1,0 +1,44 @@
+#include "event/user_filter.h"
+
+#include <jansson.h>
+#include <stdio.h>
+
+static int find_variable(void *context, struct slice name, enum pattern_variable_type *type,
+			 bool *optional)
+{
+	(void)context;
+	(void)name;
+	(void)type;
+	(void)optional;
+	return ERROR_NOT_FOUND;
+}
+
+static json_t *parse(struct slice text, struct pattern_error *error)
+{
+	json_error_t why;
+	json_t *source = NULL;
+
+	error->pointer[0] = '\0';
+	if (text.len > PATTERN_MAX_BYTES) {
+		snprintf(error->reason, sizeof(error->reason), "it has more than %d bytes",
+			 PATTERN_MAX_BYTES);
+		return NULL;
+	}
+	if (text.len)
+		source = json_loadb(text.base, text.len, JSON_REJECT_DUPLICATES, &why);
+	if (!source)
+		snprintf(error->reason, sizeof(error->reason), "it is not JSON: %s",
+			 text.len ? why.text : "there is nothing");
+	return source;
+}
+
+int user_filter_compile(struct slice text, struct pattern **pattern, struct pattern_error *error)
+{
+	static const char *const roots[] = {"topic", "partition", "key", "headers", "value", NULL};
+	static const struct pattern_scope scope = {find_variable, NULL, roots};
+	json_t *source = parse(text, error);
+	int rc = source ? pattern_compile(source, &scope, pattern, error) : ERROR_INVALID;
+
+	json_decref(source);
+	return rc;
+}

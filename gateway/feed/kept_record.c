@@ -1,0 +1,79 @@
+#include "feed/kept_record_priv.h"
+
+#include <assert.h>
+
+/*
+ * In host order: i64 timestamp, u32 number of headers, then key, value, and each header's name and
+ * value as u32 length and bytes; no bytes at all have the length NONE.
+ */
+enum { NUMBER_BYTES = 4 };
+static const uint32_t NONE = UINT32_MAX;
+
+static void append_number(struct buffer *out, uint32_t number)
+{
+	buffer_append(out, &number, sizeof(number));
+}
+
+static void append_bytes(struct buffer *out, bool present, struct slice bytes)
+{
+	assert(bytes.len < NONE);
+	append_number(out, present ? (uint32_t)bytes.len : NONE);
+	if (present && bytes.len)
+		buffer_append_slice(out, bytes);
+}
+
+void kept_record_append(const struct record *record, struct buffer *out)
+{
+	buffer_append(out, &record->timestamp_ms, sizeof(record->timestamp_ms));
+	append_number(out, (uint32_t)record->header_count);
+	append_bytes(out, record->has_key, record->key);
+	append_bytes(out, record->has_value, record->value);
+	for (size_t i = 0; i < record->header_count; i++) {
+		const struct record_header *header = &record->headers[i];
+
+		append_bytes(out, true, header->name);
+		append_bytes(out, header->value.base, header->value);
+	}
+}
+
+static void take(struct slice *rest, void *to, size_t len)
+{
+	assert(len <= rest->len);
+	memcpy(to, rest->base, len);
+	*rest = (struct slice){rest->base + len, rest->len - len};
+}
+
+/* False, and the slice is empty, where there are none. */
+static bool take_bytes(struct slice *rest, struct slice *bytes)
+{
+	uint32_t len;
+
+	*bytes = (struct slice){0};
+	take(rest, &len, NUMBER_BYTES);
+	if (len == NONE)
+		return false;
+	assert(len <= rest->len);
+	*bytes = (struct slice){rest->base, len};
+	*rest = (struct slice){rest->base + len, rest->len - len};
+	return true;
+}
+
+void kept_record_read(struct slice bytes, struct buffer *headers, struct record *record)
+{
+	uint32_t count;
+
+	buffer_clear(headers);
+	take(&bytes, &record->timestamp_ms, sizeof(record->timestamp_ms));
+	take(&bytes, &count, NUMBER_BYTES);
+	record->has_key = take_bytes(&bytes, &record->key);
+	record->has_value = take_bytes(&bytes, &record->value);
+	for (uint32_t i = 0; i < count; i++) {
+		struct record_header header;
+
+		(void)take_bytes(&bytes, &header.name);
+		(void)take_bytes(&bytes, &header.value);
+		buffer_append(headers, &header, sizeof(header));
+	}
+	record->headers = (const struct record_header *)(const void *)headers->base;
+	record->header_count = count;
+}

@@ -1,0 +1,176 @@
+#include <assert.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "base/metrics.h"
+#include "feed/checks.h"
+#include "feed/notice_priv.h"
+#include "feed/subscriber_priv.h"
+
+/* Takes over the keys and registers the subscriber under each. */
+static void enter_index(struct subscriber *subscriber, struct route_keys *keys)
+{
+	struct slice key;
+	size_t at = 0;
+	uint32_t i = 0;
+
+	subscriber->key_count = keys->count;
+	subscriber->keys = mem_realloc(keys->bytes.base, keys->bytes.len ? keys->bytes.len : 1);
+	subscriber->keys_len = (uint32_t)keys->bytes.len;
+	keys->bytes.base = subscriber->keys;
+	if (keys->count > 1)
+		subscriber->nodes = mem_zalloc(keys->count * sizeof(subscriber->nodes[0]));
+	while (route_keys_next(keys, &at, &key)) {
+		struct index_node *node = subscriber_node_at(subscriber, i++);
+
+		node->subscriber = subscriber;
+		node->key = key;
+		node->hash = route_key_hash(key);
+		index_add(&subscriber->at->index, node);
+	}
+	*keys = (struct route_keys){0};
+}
+
+struct subscriber *subscriber_new(struct fanout *fanout, struct feed *feed, struct route_keys *keys,
+				  const struct subscriber_start *start, int64_t expires_unix_ms,
+				  struct carrier *carrier)
+{
+	struct subscriber *subscriber = MEM_NEW(struct subscriber);
+
+	assert(!start->checks || feed->stream->keeps_records);
+	fanout->now_ms = clock_monotonic_ms();
+	subscriber->carrier = carrier;
+	subscriber->at = fanout_feed_enter(fanout, feed);
+	subscriber->state = SUBSCRIBER_WAITING;
+	subscriber->filtered = feed_is_filtered(feed);
+	subscriber->tracked = start->tracked;
+	subscriber->has_stale_cursor = start->has_stale_cursor;
+	subscriber->checks = checks_ref(start->checks);
+	subscriber->expires_unix_ms = expires_unix_ms;
+	subscriber->progress_ms = fanout->now_ms;
+	subscriber->sent_ms =
+	    fanout->now_ms - (uint64_t)rand_r(&fanout->seed) % (feed->stream->heartbeat_ms + 1);
+	if (start->position) {
+		subscriber->asked = MEM_NEW(struct position);
+		position_copy(subscriber->asked, start->position);
+	}
+	if (start->custom_id.len)
+		subscriber->custom_id = mem_strndup(start->custom_id.base, start->custom_id.len);
+	subscriber->since_ms = start->has_since ? start->since_ms : -1;
+	roster_add(&fanout->all, subscriber, &subscriber->place_in_all);
+	if (subscriber->filtered)
+		enter_index(subscriber, keys);
+	else
+		subscriber_enter_roster(subscriber);
+	route_keys_free(keys);
+	metrics_add(METRIC_SUBSCRIPTIONS, 1);
+	/* The carrier pumps when it has its subscriber. */
+	subscriber->told = true;
+	fanout_feed_dispatch(subscriber->at);
+	if (subscriber->at->attached && subscriber->state == SUBSCRIBER_WAITING)
+		subscriber_attach(subscriber);
+	return subscriber;
+}
+
+static void leave_rosters(struct subscriber *subscriber)
+{
+	uint32_t place = subscriber->place_in_all;
+
+	roster_remove(&subscriber->at->fanout->all, place)->place_in_all = place;
+	if (!subscriber->filtered)
+		subscriber_leave_roster(subscriber);
+	for (uint32_t i = 0; i < subscriber->key_count; i++)
+		index_remove(&subscriber->at->index, subscriber_node_at(subscriber, i));
+}
+
+static void free_position(struct position *position)
+{
+	if (!position)
+		return;
+	position_fini(position);
+	free(position);
+}
+
+void subscriber_free(struct subscriber *subscriber, enum close_reason reason)
+{
+	if (!subscriber)
+		return;
+	close_reason_count(subscriber->at->feed->stream->name,
+			   subscriber->state == SUBSCRIBER_ENDED ? subscriber->reason : reason);
+	subscriber_leave_replay(subscriber);
+	leave_rosters(subscriber);
+	fanout_feed_leave(subscriber->at);
+	checks_unref(subscriber->checks);
+	free_position(subscriber->own);
+	free_position(subscriber->asked);
+	free(subscriber->custom_id);
+	free(subscriber->reached);
+	free(subscriber->pending);
+	free(subscriber->last_words);
+	free(subscriber->nodes);
+	free(subscriber->keys);
+	free(subscriber);
+}
+
+static void heartbeat(struct subscriber *subscriber)
+{
+	struct buffer frame = {0};
+
+	if (subscriber->state == SUBSCRIBER_LIVE &&
+	    !mapping_has_custom_id(subscriber->at->feed->stream->mapping))
+		subscriber_append_id(subscriber, &frame);
+	else
+		notice_append_comment(&frame);
+	metrics_add(METRIC_HEARTBEATS, 1);
+	subscriber_push(subscriber, buffer_slice(&frame), 0);
+	buffer_free(&frame);
+	subscriber_tell(subscriber);
+}
+
+static void expire(struct subscriber *subscriber)
+{
+	struct buffer frame = {0};
+
+	notice_append_timeout(&frame, "token_expired");
+	subscriber_end(subscriber, CLOSE_EXPIRED, buffer_slice(&frame));
+	buffer_free(&frame);
+}
+
+void subscriber_revoke(struct subscriber *subscriber)
+{
+	struct buffer frame = {0};
+
+	notice_append_revoked(&frame);
+	subscriber_end(subscriber, CLOSE_REVOKED, buffer_slice(&frame));
+	buffer_free(&frame);
+}
+
+/* It takes its chunk by the drop, and others wait for one: it comes back with its id. */
+static bool hogs_chunk(const struct subscriber *subscriber)
+{
+	const struct fanout *fanout = subscriber->at->fanout;
+	const struct replay_job *job = subscriber->job;
+
+	return job && job->place == REPLAY_AT_HOME && job->holds_chunk &&
+	       fanout->now_ms - job->chunk_at_ms >= fanout->settings->slow_client_timeout_ms &&
+	       replay_lacks_chunks(fanout->replay);
+}
+
+void subscriber_sweep(struct subscriber *subscriber, int64_t now_unix_ms)
+{
+	const struct fanout *fanout = subscriber->at->fanout;
+	uint64_t still_ms = fanout->now_ms - subscriber->progress_ms;
+
+	if (now_unix_ms >= subscriber->expires_unix_ms)
+		expire(subscriber);
+	if (subscriber_is_idle(subscriber) && subscriber->state != SUBSCRIBER_ENDED) {
+		if (fanout->now_ms - subscriber->sent_ms >=
+		    subscriber->at->feed->stream->heartbeat_ms)
+			heartbeat(subscriber);
+	} else if (still_ms >= fanout->settings->slow_client_timeout_ms || hogs_chunk(subscriber)) {
+		subscriber_give_up(subscriber, CLOSE_SLOW);
+	} else {
+		subscriber_retreat_if_needed(subscriber);
+	}
+}

@@ -1,0 +1,330 @@
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "base/metrics.h"
+#include "event/event_id.h"
+#include "event/frame.h"
+#include "feed/checks.h"
+#include "feed/notice_priv.h"
+#include "feed/subscriber_priv.h"
+
+void subscriber_set_own(struct subscriber *subscriber, const struct position *own)
+{
+	if (!subscriber->own) {
+		subscriber->own = MEM_NEW(struct position);
+		position_copy(subscriber->own, own);
+	} else if (subscriber->own != own) {
+		position_assign(subscriber->own, own);
+	}
+}
+
+static void drop_own(struct subscriber *subscriber)
+{
+	position_fini(subscriber->own);
+	free(subscriber->own);
+	subscriber->own = NULL;
+}
+
+void subscriber_position_at(const struct window_segment *segment, uint64_t sequence,
+			    struct position *position)
+{
+	position_copy(position, &segment->start);
+	for (uint64_t s = segment->first; s < sequence; s++) {
+		const struct window_entry *entry = window_entry_at(segment, s);
+
+		position_set(position, entry->topic, entry->partition, entry->offset + 1);
+	}
+}
+
+bool subscriber_try_window(struct subscriber *subscriber, const struct position *own)
+{
+	struct fanout_feed *at = subscriber->at;
+	uint64_t sequence;
+
+	if (!window_seek(at->feed->window, own, at->dispatched, &at->position, &sequence))
+		return false;
+	subscriber_set_own(subscriber, own);
+	subscriber->state = SUBSCRIBER_LIVE;
+	subscriber->cursor = sequence;
+	subscriber->until = at->dispatched;
+	return true;
+}
+
+void subscriber_begin_replay(struct subscriber *subscriber, const struct position *own,
+			     enum replay_mode mode, uint32_t last)
+{
+	subscriber_ask_replay(subscriber, own, &(struct replay_wish){.mode = mode, .last = last});
+}
+
+void subscriber_ask_replay(struct subscriber *subscriber, const struct position *own,
+			   const struct replay_wish *wish)
+{
+	struct fanout *fanout = subscriber->at->fanout;
+	const struct route_keys keys = {
+	    .bytes.base = subscriber->keys,
+	    .bytes.len = subscriber->keys_len,
+	    .count = subscriber->key_count,
+	};
+
+	subscriber_set_own(subscriber, own);
+	subscriber->state = SUBSCRIBER_REPLAYING;
+	subscriber->unplaced = wish->mode != REPLAY_RESUME;
+	subscriber->slice_mode = (uint8_t)wish->mode;
+	subscriber->job = replay_job_new(fanout->replay, fanout, subscriber, subscriber->at->feed,
+					 &keys, own, wish);
+	subscriber->job->checks = checks_ref(subscriber->checks);
+	replay_submit(fanout->replay, subscriber->job);
+}
+
+void subscriber_replay_from(struct subscriber *subscriber, const struct position *level)
+{
+	struct position own;
+
+	if (subscriber->state != SUBSCRIBER_LIVE || subscriber->frame_at ||
+	    subscriber->cursor != subscriber->until)
+		return;
+	position_copy(&own, level);
+	if (subscriber->own)
+		position_merge(&own, subscriber->own);
+	subscriber_begin_replay(subscriber, &own, REPLAY_RESUME, 0);
+	position_fini(&own);
+}
+
+void subscriber_recheck(struct subscriber *subscriber)
+{
+	if (subscriber->state == SUBSCRIBER_REPLAYING)
+		subscriber->recheck = true;
+	else if (subscriber->state == SUBSCRIBER_LIVE && subscriber->own)
+		subscriber_begin_replay(subscriber, subscriber->own, REPLAY_RESUME, 0);
+}
+
+/* The rest of a frame that has begun is kept. */
+void subscriber_retreat_if_needed(struct subscriber *subscriber)
+{
+	struct window *window = subscriber->at->feed->window;
+	uint64_t tail = window_tail(window), dispatched = subscriber->at->dispatched;
+	const struct window_segment *segment;
+	struct position own;
+	uint64_t end;
+
+	if (subscriber->state != SUBSCRIBER_LIVE || subscriber->pending ||
+	    subscriber->cursor == subscriber->until || tail == 0 || subscriber->cursor < tail ||
+	    subscriber->cursor - tail > (dispatched - tail) / 4)
+		return;
+	segment = window_find(window, subscriber->cursor, &end);
+	if (!segment)
+		return;
+	if (subscriber->frame_at) {
+		subscriber_push_begun(
+		    subscriber, window_frame(segment, window_entry_at(segment, subscriber->cursor)),
+		    subscriber->frame_at);
+		subscriber->frame_at = 0;
+		subscriber->cursor++;
+	}
+	if (subscriber->own)
+		position_copy(&own, subscriber->own);
+	else
+		subscriber_position_at(segment, subscriber->cursor, &own);
+	subscriber_begin_replay(subscriber, &own, REPLAY_RESUME, 0);
+	position_fini(&own);
+}
+
+void subscriber_take_chunk(struct subscriber *subscriber)
+{
+	struct replay_job *job = subscriber->job;
+
+	if (subscriber->state == SUBSCRIBER_ENDED)
+		return;
+	subscriber_hold(subscriber);
+	subscriber_set_own(subscriber, &job->own);
+	subscriber->slice_mode = (uint8_t)job->mode;
+	subscriber->unplaced =
+	    subscriber->unplaced && (job->result == REPLAY_FAILED || job->mode == REPLAY_CURRENT);
+	job->chunk_at_ms = subscriber->at->fanout->now_ms;
+	if (job->chunk.len) {
+		subscriber_push(subscriber, buffer_slice(&job->chunk), job->chunk_events);
+		buffer_free(&job->chunk);
+	} else if (!subscriber->pending) {
+		subscriber_release(subscriber);
+		subscriber_go_on(subscriber);
+	}
+	subscriber_tell(subscriber);
+}
+
+static void finish_replay(struct subscriber *subscriber)
+{
+	subscriber->job->subscriber = NULL;
+	replay_job_free(subscriber->at->fanout->replay, subscriber->job);
+	subscriber->job = NULL;
+}
+
+static void retry_later(struct subscriber *subscriber)
+{
+	struct fanout *fanout = subscriber->at->fanout;
+
+	subscriber->job->place = REPLAY_WAITS;
+	subscriber->job->next = fanout->retry;
+	fanout->retry = subscriber->job;
+}
+
+void subscriber_go_on(struct subscriber *subscriber)
+{
+	struct replay_job *job = subscriber->job;
+	struct replay *replay = subscriber->at->fanout->replay;
+
+	if (job->place != REPLAY_AT_HOME)
+		return;
+	replay_chunk_done(replay, job);
+	if (subscriber->recheck)
+		job->checked = false;
+	switch (job->result) {
+	case REPLAY_DONE:
+		if (!subscriber->recheck && subscriber_try_window(subscriber, &job->own)) {
+			finish_replay(subscriber);
+			break;
+		}
+		/* fall through */
+	case REPLAY_MORE:
+		subscriber->recheck = false;
+		replay_submit(replay, job);
+		break;
+	case REPLAY_FAILED:
+		retry_later(subscriber);
+		break;
+	case REPLAY_CLOSE:
+		subscriber_end(subscriber, job->close_reason, (struct slice){0});
+		break;
+	case REPLAY_UNKNOWN:
+		finish_replay(subscriber);
+		subscriber_miss_custom_id(subscriber);
+		break;
+	}
+}
+
+void subscriber_renew_job(struct subscriber *subscriber)
+{
+	struct replay_job *job = subscriber->job;
+	struct replay_wish wish;
+	char *custom_id;
+
+	if (job->place != REPLAY_AWAY) {
+		checks_unref(job->checks);
+		job->checks = checks_ref(subscriber->checks);
+		replay_current_free(subscriber->at->fanout->replay, job);
+		return;
+	}
+	custom_id = job->custom_id ? mem_strdup(job->custom_id) : NULL;
+	/* A worker reads it: what that finds is not wanted any more. */
+	wish = (struct replay_wish){subscriber->slice_mode, job->last, job->since_ms, custom_id};
+	subscriber_leave_replay(subscriber);
+	subscriber_ask_replay(subscriber, subscriber->own, &wish);
+	free(custom_id);
+}
+
+void subscriber_leave_replay(struct subscriber *subscriber)
+{
+	struct replay_job *job = subscriber->job;
+
+	if (!job)
+		return;
+	atomic_store(&job->cancelled, true);
+	job->subscriber = NULL;
+	if (job->place == REPLAY_AT_HOME)
+		replay_job_free(subscriber->at->fanout->replay, job);
+}
+
+/* Is the frame's id the window's position? Where the stream takes its ids from the events, it is
+ * that of an event without one, and of a notice. */
+static bool has_window_id(const struct feed *feed, struct slice frame)
+{
+	struct position position;
+	const char *reason;
+	unsigned flags;
+
+	if (!mapping_has_custom_id(feed->stream->mapping))
+		return true;
+	if (event_id_decode(frame_id(frame), feed->hash, &flags, &position, &reason))
+		return false;
+	position_fini(&position);
+	return true;
+}
+
+/* The entry's frame with the subscriber's own id in place of the window's. */
+static void append_with_own_id(const struct subscriber *subscriber, struct slice frame,
+			       struct buffer *out)
+{
+	if (has_window_id(subscriber->at->feed, frame)) {
+		feed_append_id_line(subscriber->at->feed, subscriber->own, out);
+		frame = frame_after_id(frame);
+	}
+	buffer_append_slice(out, frame);
+}
+
+/* Appends the next frames of one segment, up to the loop's usual portion. */
+static uint32_t merge_segment(struct subscriber *subscriber, const struct window_segment *segment,
+			      uint64_t end, struct buffer *out)
+{
+	struct position *own = subscriber->own;
+	uint32_t events = 0;
+
+	for (; subscriber->cursor < end && out->len < FANOUT_SCRATCH_BYTES; subscriber->cursor++) {
+		const struct window_entry *entry = window_entry_at(segment, subscriber->cursor);
+
+		if (entry->offset < position_get(own, entry->topic, entry->partition))
+			continue;
+		position_set(own, entry->topic, entry->partition, entry->offset + 1);
+		if (!subscriber_matches(subscriber, segment, entry))
+			continue;
+		append_with_own_id(subscriber, window_frame(segment, entry), out);
+		events += entry->kind == WINDOW_EVENT;
+	}
+	return events;
+}
+
+void subscriber_merge(struct subscriber *subscriber)
+{
+	struct buffer out = {0};
+	uint32_t events = 0;
+
+	if (subscriber->state != SUBSCRIBER_LIVE)
+		return;
+	subscriber_hold(subscriber);
+	while (subscriber->cursor < subscriber->until && out.len < FANOUT_SCRATCH_BYTES) {
+		uint64_t end;
+		const struct window_segment *segment =
+		    window_find(subscriber->at->feed->window, subscriber->cursor, &end);
+
+		if (!segment)
+			break;
+		if (end > subscriber->until)
+			end = subscriber->until;
+		events += merge_segment(subscriber, segment, end, &out);
+	}
+	if (out.len)
+		subscriber_push(subscriber, buffer_slice(&out), events);
+	else if (subscriber->cursor < subscriber->until)
+		subscriber_begin_replay(subscriber, subscriber->own, REPLAY_RESUME, 0);
+	if (!subscriber->pending)
+		subscriber_release(subscriber);
+	buffer_free(&out);
+	if (subscriber->cursor == subscriber->until &&
+	    position_at_or_before(subscriber->own, &subscriber->at->position))
+		drop_own(subscriber);
+}
+
+void subscriber_append_id(struct subscriber *subscriber, struct buffer *out)
+{
+	struct position merged;
+	struct buffer id = {0};
+
+	if (!subscriber->own) {
+		notice_append_id(out, fanout_feed_id(subscriber->at));
+		return;
+	}
+	position_copy(&merged, subscriber->own);
+	position_merge(&merged, &subscriber->at->position);
+	event_id_encode(subscriber->at->feed->hash, 0, &merged, &id);
+	notice_append_id(out, buffer_slice(&id));
+	buffer_free(&id);
+	position_fini(&merged);
+}

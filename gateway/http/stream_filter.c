@@ -1,0 +1,175 @@
+#include "http/stream_filter_priv.h"
+
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "http/problem_priv.h"
+
+/* What user_filter's subject has room for: 255 characters of up to four bytes. */
+enum { MAX_SUBJECT_BYTES = 4 * 255 };
+
+struct stream_filter {
+	struct http_stream_watcher watcher; /* first */
+	struct filter_hold hold;
+	struct filter_registry *registry;
+	struct subscriber *subscriber; /* NULL: it has not begun */
+	struct checks *checks;         /* until then */
+	struct checks *bound;          /* since then: the stream's own */
+};
+
+static bool refuse_to_bind(struct http_request *request, const struct stream_caller *caller, int rc,
+			   const struct pattern_error *error)
+{
+	if (rc == ERROR_NOT_FOUND && caller->claims)
+		problem_reply(request, 403,
+			      "The token lacks a claim that this stream's filter needs.", NULL, 0);
+	else if (rc == ERROR_NOT_FOUND)
+		stream_reply_unauthorized(request, caller);
+	else
+		problem_reply(request, 400, error->reason, NULL, 0);
+	return false;
+}
+
+bool stream_filter_bind(struct http_request *request, const struct stream *stream,
+			const struct stream_caller *caller, const json_t *variables,
+			struct checks **bound)
+{
+	struct pattern *pattern;
+	struct pattern_error error = {"", ""};
+	int rc;
+
+	*bound = NULL;
+	if (!stream->filter || !pattern_is_inexact(stream->filter))
+		return true;
+	rc = pattern_bind(stream->filter, variables, &pattern, &error);
+	if (rc)
+		return refuse_to_bind(request, caller, rc, &error);
+	*bound = checks_new(&pattern, 1);
+	return true;
+}
+
+/* base NULL: there is none that a filter can be for. */
+static struct slice subject_of(const struct stream_caller *caller)
+{
+	const json_t *sub = json_object_get(caller->claims, "sub");
+	struct slice subject = {json_string_value(sub), json_string_length(sub)};
+
+	if (!subject.len || subject.len > MAX_SUBJECT_BYTES ||
+	    memchr(subject.base, '\0', subject.len))
+		return (struct slice){0};
+	return subject;
+}
+
+bool stream_filter_waits(struct http_request *request, const struct stream *stream,
+			 const struct stream_caller *caller)
+{
+	struct slice subject = subject_of(caller);
+
+	return stream->user_filters && subject.base &&
+	       filter_registry_ask(app_of(request)->parts.filters, subject) == ERROR_PENDING;
+}
+
+static bool refuse(struct http_request *request)
+{
+	const struct http_field retry = {SLICE_LIT("retry-after"), SLICE_LIT("2")};
+
+	problem_reply(request, 503,
+		      "What this subject may see cannot be looked up now; try again later.", &retry,
+		      1);
+	return false;
+}
+
+bool stream_filter_open(struct http_request *request, const struct stream *stream,
+			const struct stream_caller *caller, struct stream_filter **opened)
+{
+	struct app_loop *loop = app_loop_of(request);
+	struct slice subject = subject_of(caller);
+	struct stream_filter *filter;
+
+	*opened = NULL;
+	if (!stream->user_filters)
+		return true;
+	if (!subject.base) {
+		problem_reply(request, 403,
+			      "The token names no subject (sub) that this stream could be narrowed "
+			      "for.",
+			      NULL, 0);
+		return false;
+	}
+	filter = MEM_NEW(struct stream_filter);
+	filter->registry = loop->app->parts.filters;
+	if (filter_registry_hold(filter->registry, &loop->filters, subject, stream, &filter->hold,
+				 &filter->checks)) {
+		free(filter);
+		return refuse(request);
+	}
+	*opened = filter;
+	return true;
+}
+
+struct checks *stream_filter_checks(const struct stream_filter *filter)
+{
+	return filter ? filter->checks : NULL;
+}
+
+void stream_filter_free(struct stream_filter *filter)
+{
+	if (!filter)
+		return;
+	filter_registry_drop(filter->registry, &filter->hold);
+	checks_unref(filter->checks);
+	checks_unref(filter->bound);
+	free(filter);
+}
+
+static void on_end(struct http_stream_watcher *watcher, struct subscriber *subscriber)
+{
+	(void)subscriber;
+	stream_filter_free((struct stream_filter *)watcher);
+}
+
+void stream_filter_begin(struct stream_filter *filter, struct http_stream *stream,
+			 struct checks *bound)
+{
+	if (!filter)
+		return;
+	filter->bound = checks_ref(bound);
+	filter->subscriber = stream->subscriber;
+	checks_unref(filter->checks);
+	filter->checks = NULL;
+	filter->watcher.ended = on_end;
+	http_stream_watch(stream, &filter->watcher);
+}
+
+/* Takes the reference over. */
+static void change(struct stream_filter *filter, struct checks *checks)
+{
+	struct checks *both;
+
+	if (!filter->subscriber) {
+		checks_unref(filter->checks);
+		filter->checks = checks;
+		return;
+	}
+	both = checks_both(filter->bound, checks);
+	subscriber_set_checks(filter->subscriber, both);
+	checks_unref(both);
+	checks_unref(checks);
+}
+
+void stream_filter_turn(struct app_loop *loop)
+{
+	uint64_t generation = atomic_load(&loop->app->filter_generation);
+	struct filter_hold *hold;
+	struct checks *checks;
+
+	if (generation == loop->filter_generation)
+		return;
+	loop->filter_generation = generation;
+	while ((
+	    hold = filter_registry_next_changed(loop->app->parts.filters, &loop->filters, &checks)))
+		change(
+		    (struct stream_filter *)((char *)hold - offsetof(struct stream_filter, hold)),
+		    checks);
+	stream_auth_retry(loop);
+}
