@@ -23,18 +23,17 @@ enum { COMMAND_USAGE = 2 }; /* the exit code for arguments that are wrong */
 	  "  sluice cursor list --config FILE [--subject S] [--stream NAME] [--name N]\n"          \
 	  "  sluice cursor delete --config FILE --subject S [--stream NAME] [--name N]\n"          \
 	  "                                the positions that are kept for ?cursor=NAME\n")        \
-	X(token, "  sluice token create|list|revoke --config FILE ...\n"                            \
+	X(token, "  sluice token create|list|revoke --config FILE ...\n"                           \
 		 "                                opaque tokens, and what is revoked\n")           \
-	X(filter,                                                                                  \
-	  "  sluice filter add|list|remove --config FILE ...\n"                                    \
-	  "                                patterns that narrow what a token's subject "           \
-	  "receives\n")                                                                            \
-	X(match, "  sluice match PATTERN          the events (standard input, JSON, one a line) "       \
-		 "that match; PATTERN is\n"                                                         \
-		 "                                JSON, or @FILE\n"                                 \
-		 "  sluice match --pairs          answers lines of two base64 words (pattern, "      \
+	X(filter, "  sluice filter add|list|remove --config FILE ...\n"                            \
+		  "                                patterns that narrow what a token's subject "   \
+		  "receives\n")                                                                    \
+	X(match, "  sluice match PATTERN          the events (standard input, JSON, one a line) "  \
+		 "that match; PATTERN is\n"                                                        \
+		 "                                JSON, or @FILE\n"                                \
+		 "  sluice match --pairs          answers lines of two base64 words (pattern, "    \
 		 "event) with true,\n"                                                             \
-		 "                                false or invalid\n")                              \
+		 "                                false or invalid\n")                             \
 	X(health, "  sluice health [URL]           ask a running gateway; 0 where it answers "     \
 		  "200 (URL:\n"                                                                    \
 		  "                                http://127.0.0.1:9090/healthz)\n")

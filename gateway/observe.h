@@ -21,7 +21,7 @@ struct observe {
 	struct ingest *ingest;
 	struct feeds *feeds;
 	struct replay *replay;
-	struct auth *auth; /* may be NULL */
+	struct auth *auth;                   /* may be NULL */
 	struct notifications *notifications; /* may be NULL */
 	struct app *app;
 	struct migrator *migrator; /* may be NULL */

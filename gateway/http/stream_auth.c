@@ -15,9 +15,8 @@ static void reply_untold(struct http_request *request, const char *why)
 	const struct http_field field = {SLICE_LIT("retry-after"), SLICE_LIT("1")};
 	struct buffer detail = {0};
 
-	buffer_append_format(&detail,
-			     "It is not known whether the token counts: %s. Try again in a moment.",
-			     why);
+	buffer_append_format(
+	    &detail, "It is not known whether the token counts: %s. Try again in a moment.", why);
 	problem_reply(request, 503, buffer_text(&detail), &field, 1);
 	buffer_free(&detail);
 }

@@ -368,8 +368,8 @@ static bool claim_cursor(struct opening *opening)
 {
 	const struct slice none = {0}, id = buffer_slice(&opening->last_event_id);
 
-	stream_cursor_claim(opening->request, opening->route, opening->caller,
-			    &opening->cursor.key, opening->has_position ? id : none);
+	stream_cursor_claim(opening->request, opening->route, opening->caller, &opening->cursor.key,
+			    opening->has_position ? id : none);
 	return false;
 }
 

@@ -292,6 +292,49 @@ static void test_subscriber_expired_ends_with_timeout(void **state)
 	close_world(&world);
 }
 
+static bool is_of(void *context, const struct carrier *carrier)
+{
+	return carrier == context;
+}
+
+/* Of two streams the one whose token was revoked ends, with an event that says so, once. */
+static void test_subscriber_revoked_ends_alone(void **state)
+{
+	static struct world world;
+	static struct client clients[2];
+
+	(void)state;
+	open_world(&world, 1 << 20, false);
+	for (int i = 0; i < 2; i++) {
+		struct route_keys keys = {0};
+		struct feed *feed;
+
+		init_client(&clients[i], &world, -1);
+		assert_int_equal(feeds_open(world.replicas[0].feeds, &world.stream, NULL, &feed),
+				 0);
+		clients[i].subscriber =
+		    subscriber_new(world.replicas[0].fanout, feed, &keys,
+				   &(struct subscriber_start){0}, INT64_MAX, &clients[i].carrier);
+		take(&clients[i], SIZE_MAX);
+	}
+	fanout_revoke(world.replicas[0].fanout, is_of, &clients[1].carrier);
+	fanout_revoke(world.replicas[0].fanout, is_of, &clients[1].carrier);
+	struct slice bytes = subscriber_peek(clients[1].subscriber, SIZE_MAX);
+
+	static const char event[] = "event: revoked\ndata: {\"reason\":\"token_revoked\"}\n\n";
+
+	assert_non_null(memmem(bytes.base, bytes.len, event, sizeof(event) - 1));
+	subscriber_consume(clients[1].subscriber, bytes.len);
+	assert_true(subscriber_ended(clients[1].subscriber));
+	assert_false(subscriber_ended(clients[0].subscriber));
+	assert_int_equal(subscriber_peek(clients[0].subscriber, SIZE_MAX).len, 0);
+	for (int i = 0; i < 2; i++) {
+		disconnect_client(&clients[i]);
+		buffer_free(&clients[i].unparsed);
+	}
+	close_world(&world);
+}
+
 /* start: {"last": N} gives the newest N first, whether the window has them or not; cut off in the
  * middle, the rest comes after. */
 static void test_subscriber_start_last_gives_the_newest_first(void **state)
@@ -353,6 +396,7 @@ int main(void)
 	    cmocka_unit_test(test_subscriber_ahead_of_its_replica_keeps_its_id),
 	    cmocka_unit_test(test_subscriber_without_progress_is_given_up),
 	    cmocka_unit_test(test_subscriber_expired_ends_with_timeout),
+	    cmocka_unit_test(test_subscriber_revoked_ends_alone),
 	    cmocka_unit_test(test_subscriber_start_last_gives_the_newest_first),
 	};
 

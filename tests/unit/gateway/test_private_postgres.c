@@ -24,7 +24,7 @@ static char base[64];
 static int make_base(void **state)
 {
 	(void)state;
-	strcpy(base, "/tmp/sluice-test-XXXXXX");
+	strcpy(base, "/tmp/sluice-cluster-XXXXXX");
 	/* The server's user has to get through. */
 	return mkdtemp(base) && chmod(base, 0711) == 0 ? 0 : -1;
 }

@@ -338,6 +338,9 @@ static void test_settings_streams_that_contradict_are_refused(void **state)
 	     "\"access\": {\"claims\": {\"sub\": [\"x\"]}}}}}",
 	     "f:3: /streams/a/access: asks for claims, but no token can be valid: add \"auth\": "
 	     "{\"issuers\": …} or {\"opaque\": true}\n"},
+	    {"{\"auth\": {\n\"opaque\": true},\n\"streams\": {}}",
+	     "f:2: /auth/opaque: needs PostgreSQL, where these tokens are: add \"postgres\": "
+	     "{\"url\": …}\n"},
 	    {"{\"streams\": {\n\"a\": {\"path\": \"/u\", \"topics\": [\"t\"],\n"
 	     "\"access\": \"public\", \"user_filters\": true}}}",
 	     "f:3: /streams/a/user_filters: needs PostgreSQL, where these filters are: add "

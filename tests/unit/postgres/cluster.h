@@ -59,7 +59,7 @@ static inline int cluster_open(void **state)
 	char why[512];
 
 	(void)state;
-	strcpy(cluster.folder, "/tmp/sluice-test-XXXXXX");
+	strcpy(cluster.folder, "/tmp/sluice-cluster-XXXXXX");
 	if (!mkdtemp(cluster.folder) ||
 	    private_postgres_new(cluster.folder, cluster_options, &cluster.postgres, why) ||
 	    private_postgres_start(cluster.postgres, why)) {
