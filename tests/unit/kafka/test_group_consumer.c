@@ -23,6 +23,7 @@ struct member {
 		int64_t next, low, high;
 	} gap;
 	int64_t start; /* partitions are started here as they are assigned; -1: they are not */
+	unsigned stop_after; /* records of a partition; 0: never */
 	bool broken;
 };
 
@@ -74,6 +75,8 @@ static void on_record(void *context, void *token, const struct record *record)
 	member->records[record->partition]++;
 	snprintf(member->last_value, sizeof(member->last_value), "%.*s", (int)record->value.len,
 		 record->value.base);
+	if (member->records[record->partition] == member->stop_after)
+		group_consumer_stop(member->consumer, 0, record->partition);
 }
 
 static void on_end(void *context, void *token, int64_t next)
@@ -215,6 +218,36 @@ static void test_group_consumer_moves_a_partition(void **state)
 		assert_int_equal(member->records[1], 8);
 	}
 	group_consumer_stop(member->consumer, 0, 1);
+	leave_group(member);
+	cluster_close(&f.cluster);
+}
+
+static bool first_has_three(const struct fixture *f)
+{
+	return f->members[0].records[1] >= 3;
+}
+
+/* A sink that stops a partition in the middle of what was fetched gets nothing more of it, until it
+ * is started again. */
+static void test_group_consumer_stops_in_the_middle(void **state)
+{
+	struct fixture f;
+	struct member *member = &f.members[0];
+
+	(void)state;
+	open_cluster(&f);
+	cluster_fill(&f.cluster, f.cluster.topic, 1, 0, 10);
+	join_group(&f, member, 0);
+	member->stop_after = 3;
+	poll_until(&f, first_has_all);
+	start(member, 1, 0);
+	poll_until(&f, first_has_three);
+	for (int i = 0; i < 10; i++)
+		group_consumer_poll(member->consumer, TURN_MS, true);
+	assert_int_equal(member->records[1], 3);
+	start(member, 1, 3);
+	poll_until(&f, first_is_at_ten);
+	assert_int_equal(member->records[1], 10);
 	leave_group(member);
 	cluster_close(&f.cluster);
 }
@@ -400,6 +433,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_group_consumer_reads_from_where_it_is_told),
 	    cmocka_unit_test(test_group_consumer_moves_a_partition),
+	    cmocka_unit_test(test_group_consumer_stops_in_the_middle),
 	    cmocka_unit_test(test_group_consumer_keeps_records_back),
 	    cmocka_unit_test(test_group_consumer_members_share),
 	    cmocka_unit_test(test_group_consumer_offset_beyond_the_end_is_a_gap),
