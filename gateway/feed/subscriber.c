@@ -249,6 +249,14 @@ static void consume_pending(struct subscriber *subscriber, size_t n)
 		subscriber_go_on(subscriber);
 }
 
+uint32_t subscriber_count_entry(const struct window_entry *entry)
+{
+	if (entry->kind == WINDOW_EVENT)
+		return 1;
+	metrics_add(METRIC_GAPS, 1);
+	return 0;
+}
+
 /* Takes whole frames of one segment off `*n`, and a part of the last. */
 static void consume_segment(struct subscriber *subscriber, const struct window_segment *segment,
 			    uint64_t end, size_t *n, uint64_t *events)
@@ -266,7 +274,7 @@ static void consume_segment(struct subscriber *subscriber, const struct window_s
 		}
 		*n -= left;
 		subscriber->frame_at = 0;
-		*events += entry->kind == WINDOW_EVENT;
+		*events += subscriber_count_entry(entry);
 	}
 }
 
@@ -448,7 +456,9 @@ static void retreat_if_needed(struct subscriber *subscriber)
 	if (!segment)
 		return;
 	if (subscriber->frame_at) {
-		subscriber_push(subscriber, rest_of_frame(subscriber, segment), 1);
+		subscriber_push(
+		    subscriber, rest_of_frame(subscriber, segment),
+		    subscriber_count_entry(window_entry_at(segment, subscriber->cursor)));
 		subscriber->frame_at = 0;
 		subscriber->cursor++;
 	}

@@ -68,6 +68,8 @@ bool subscriber_is_idle(const struct subscriber *subscriber);
 
 /* Appends to what is sent before anything else of the window; it never gets inside a frame. */
 void subscriber_push(struct subscriber *subscriber, struct slice bytes, uint32_t events);
+/* An entry goes out to one subscriber: how many events that is. A notice counts as a gap. */
+uint32_t subscriber_count_entry(const struct window_entry *entry);
 /* Is the entry for it? */
 bool subscriber_matches(struct subscriber *subscriber, const struct window_segment *segment,
 			const struct window_entry *entry);

@@ -31,7 +31,7 @@
 	X(REPLAYS_KAFKA, "replays", "source=\"kafka\"", "")                                        \
 	X(REPLAYED_EVENTS, "replayed_events", "", "Events that replays from Kafka delivered.")     \
 	X(REPLAY_RECORDS, "replay_records", "", "Records that replays read from Kafka.")           \
-	X(GAPS, "gaps", "", "Gap events sent.")                                                    \
+	X(GAPS, "gaps", "", "Gap events sent, one for each subscriber that is told.")              \
 	X(HEARTBEATS, "heartbeats", "", "Heartbeats sent.")                                        \
 	X(CONNECTIONS, "connections", "", "TCP connections accepted.")                             \
 	X(CONNECTIONS_REFUSED, "connections_refused", "", "TCP connections closed at a limit.")    \
