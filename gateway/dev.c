@@ -215,7 +215,10 @@ int dev_start_samples(struct dev *dev)
 		return rc;
 	}
 	dev->thread_runs = pthread_create(&dev->thread, NULL, run_samples, dev) == 0;
-	return dev->thread_runs ? 0 : ERROR_LIMIT;
+	if (!dev->thread_runs)
+		return ERROR_LIMIT;
+	pthread_setname_np(dev->thread, "sluice-samples");
+	return 0;
 }
 
 void dev_stop(struct dev *dev)

@@ -223,7 +223,6 @@ static int pause_ms(struct jwks_fetch *fetch)
 static void *run(void *context)
 {
 	struct jwks_fetch *fetch = context;
-	pthread_setname_np(pthread_self(), "jwks");
 	while (!atomic_load(&fetch->stopping)) {
 		int transfers;
 		start_due(fetch);
@@ -275,6 +274,7 @@ static void start_thread(struct jwks_fetch *fetch)
 	int result = pthread_create(&fetch->thread, NULL, run, fetch);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	assert(result == 0);
+	pthread_setname_np(fetch->thread, "sluice-jwks");
 	fetch->running = true;
 }
 

@@ -1,5 +1,6 @@
 #include <assert.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/mem.h"
@@ -110,9 +111,12 @@ static void *work(void *context)
 void replay_start(struct replay *replay)
 {
 	for (uint32_t i = 0; i < replay->settings.workers; i++) {
+		char name[32];
 		int rc = pthread_create(&replay->threads[i], NULL, work, replay);
 
 		assert(rc == 0);
+		snprintf(name, sizeof(name), "sluice-replay%u", i);
+		pthread_setname_np(replay->threads[i], name);
 	}
 }
 

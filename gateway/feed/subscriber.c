@@ -275,6 +275,14 @@ static void consume_pending(struct subscriber *subscriber, size_t n)
 		subscriber_go_on(subscriber);
 }
 
+uint32_t subscriber_count_entry(const struct window_entry *entry)
+{
+	if (entry->kind == WINDOW_EVENT)
+		return 1;
+	metrics_add(METRIC_GAPS, 1);
+	return 0;
+}
+
 /* Takes whole frames of one segment off `*n`, and a part of the last. */
 static void consume_segment(struct subscriber *subscriber, const struct window_segment *segment,
 			    uint64_t end, size_t *n, uint64_t *events)
@@ -292,7 +300,7 @@ static void consume_segment(struct subscriber *subscriber, const struct window_s
 		}
 		*n -= left;
 		subscriber->frame_at = 0;
-		*events += entry->kind == WINDOW_EVENT;
+		*events += subscriber_count_entry(entry);
 	}
 }
 

@@ -82,6 +82,8 @@ static inline bool subscriber_takes_all(const struct subscriber *subscriber)
 {
 	return !subscriber->filtered && !subscriber->checks;
 }
+/* An entry goes out to one subscriber: how many events that is. A notice counts as a gap. */
+uint32_t subscriber_count_entry(const struct window_entry *entry);
 /* Is the entry for it? */
 bool subscriber_matches(struct subscriber *subscriber, const struct window_segment *segment,
 			const struct window_entry *entry);

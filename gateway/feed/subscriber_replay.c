@@ -276,7 +276,7 @@ static uint32_t merge_segment(struct subscriber *subscriber, const struct window
 		if (!subscriber_matches(subscriber, segment, entry))
 			continue;
 		append_with_own_id(subscriber, window_frame(segment, entry), out);
-		events += entry->kind == WINDOW_EVENT;
+		events += subscriber_count_entry(entry);
 	}
 	return events;
 }

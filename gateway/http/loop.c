@@ -1,5 +1,6 @@
 #include "http/loop_priv.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/clock.h"
@@ -263,10 +264,14 @@ static void *run(void *argument)
 	return NULL;
 }
 
-void http_loop_start(struct http_loop *loop)
+void http_loop_start(struct http_loop *loop, size_t number)
 {
+	char name[40];
+
 	loop->started = true;
 	h2o_multithread_create_thread(&loop->thread, NULL, run, loop);
+	snprintf(name, sizeof(name), "sluice-loop-%zu", number);
+	pthread_setname_np(loop->thread, name);
 }
 
 void http_loop_free(struct http_loop *loop)

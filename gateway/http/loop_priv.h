@@ -63,9 +63,10 @@ struct http_loop {
 
 enum { LINGER_MS = 1000 };
 
-/* Makes the loop; its thread is started by http_loop_start(). */
+/* Makes the loop; its thread is started by http_loop_start(), and has the number in its
+ * name. */
 struct http_loop *http_loop_new(struct http_server *server);
-void http_loop_start(struct http_loop *loop);
+void http_loop_start(struct http_loop *loop, size_t number);
 /* Never started, or it has said that it is through: ends and joins the thread. */
 void http_loop_free(struct http_loop *loop);
 

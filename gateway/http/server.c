@@ -123,7 +123,7 @@ void http_server_start(struct http_server *server)
 	signal(SIGPIPE, SIG_IGN);
 	server->started = true;
 	for (size_t i = 0; i < server->loop_count; i++)
-		http_loop_start(server->loops[i]);
+		http_loop_start(server->loops[i], i);
 	wait_for_all(server);
 }
 

@@ -158,19 +158,25 @@ static void forget_unwanted(struct ingest *ingest)
 		ingest_post(ingest, &command);
 }
 
-/* A topic whose time has come, or NULL; then *wait_ms is until the next. */
-static struct ingest_topic *take_due(struct ingest *ingest, uint64_t *wait_ms)
+/* One of the same name as an unwanted topic must not start before that stops. */
+struct ingest_topic *discovery_take_due(struct ingest *ingest, uint64_t *wait_ms)
 {
 	uint64_t now_ms = clock_monotonic_ms();
 	uint64_t next_ms = now_ms + RETRY_MS * 60;
 	struct ingest_topic *due = NULL;
+	bool unwanted = false;
 
 	pthread_mutex_lock(&ingest->lock);
 	for (struct ingest_topic *topic = ingest->topics; topic; topic = topic->following) {
+		unwanted |= topic->unwanted;
 		if (topic->due_ms <= now_ms)
 			due = topic;
 		if (topic->due_ms < next_ms)
 			next_ms = topic->due_ms;
+	}
+	if (unwanted) {
+		due = NULL;
+		next_ms = now_ms;
 	}
 	if (due) {
 		due->due_ms = UINT64_MAX;
@@ -217,7 +223,7 @@ void *discovery_run(void *context)
 
 	while (!atomic_load(&ingest->stopping)) {
 		forget_unwanted(ingest);
-		topic = take_due(ingest, &wait_ms);
+		topic = discovery_take_due(ingest, &wait_ms);
 		if (topic)
 			schedule(ingest, topic, look_at(ingest, topic));
 		if (rd_kafka_poll(ingest->kafka, topic ? 0 : (int)wait_ms) > 0)

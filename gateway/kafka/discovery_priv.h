@@ -10,6 +10,12 @@
 #include "ingest_priv.h"
 
 /*
+ * A topic to look at now, or NULL; then *wait_ms is until the next. While there are unwanted topics
+ * none is due, and nothing to wait for but that they are posted to be forgotten. Thread: discovery.
+ */
+struct ingest_topic *discovery_take_due(struct ingest *ingest, uint64_t *wait_ms);
+
+/*
  * Starts the partitions that are not started yet. Returns NULL, or what keeps some of them from it.
  * Thread: discovery.
  */

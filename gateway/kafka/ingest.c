@@ -56,8 +56,10 @@ void ingest_start(struct ingest *ingest)
 	int error = pthread_create(&ingest->reader, NULL, ingest_reader_run, ingest);
 
 	assert(!error);
+	pthread_setname_np(ingest->reader, "sluice-ingest");
 	error = pthread_create(&ingest->discovery, NULL, discovery_run, ingest);
 	assert(!error);
+	pthread_setname_np(ingest->discovery, "sluice-discover");
 	ingest->started = true;
 }
 

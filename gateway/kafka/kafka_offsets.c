@@ -69,3 +69,46 @@ void kafka_offsets_look_up(rd_kafka_t *kafka, rd_kafka_topic_partition_list_t *l
 	if (list->cnt)
 		look_up(kafka, list->elems, list->cnt, timeout_ms);
 }
+
+static rd_kafka_resp_err_t look_up_one(rd_kafka_t *kafka, const char *topic, int32_t partition,
+				       int timeout_ms, int64_t *offset)
+{
+	rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
+	rd_kafka_topic_partition_t *element =
+	    rd_kafka_topic_partition_list_add(list, topic, partition);
+	rd_kafka_resp_err_t error;
+
+	element->offset = *offset;
+	kafka_offsets_look_up(kafka, list, timeout_ms);
+	error = element->err;
+	if (!error)
+		*offset = element->offset;
+	rd_kafka_topic_partition_list_destroy(list);
+	return error;
+}
+
+/*
+ * Where librdkafka 2.0.2 gets the answers to both its questions at once and the first is an error,
+ * it forgets that, and takes the one offset that it has for both. So where they are the same, they
+ * are asked for one by one.
+ */
+rd_kafka_resp_err_t kafka_offsets_bounds(rd_kafka_t *kafka, const char *topic, int32_t partition,
+					 int timeout_ms, int64_t *low, int64_t *high)
+{
+	int64_t first, next;
+	rd_kafka_resp_err_t error =
+	    rd_kafka_query_watermark_offsets(kafka, topic, partition, &first, &next, timeout_ms);
+
+	if (!error && first == next) {
+		first = RD_KAFKA_OFFSET_BEGINNING;
+		next = RD_KAFKA_OFFSET_END;
+		error = look_up_one(kafka, topic, partition, timeout_ms, &first);
+		if (!error)
+			error = look_up_one(kafka, topic, partition, timeout_ms, &next);
+	}
+	if (error)
+		return error;
+	*low = first;
+	*high = next;
+	return RD_KAFKA_RESP_ERR_NO_ERROR;
+}

@@ -17,4 +17,12 @@
 void kafka_offsets_look_up(rd_kafka_t *kafka, rd_kafka_topic_partition_list_t *list,
 			   int timeout_ms);
 
+/*
+ * The first and the next offset of one partition (for read_committed clients the last stable
+ * offset). Blocks up to timeout_ms for each of up to three questions. On an error *low and *high
+ * are as they were. Thread: any.
+ */
+rd_kafka_resp_err_t kafka_offsets_bounds(rd_kafka_t *kafka, const char *topic, int32_t partition,
+					 int timeout_ms, int64_t *low, int64_t *high);
+
 #endif

@@ -20,6 +20,8 @@ void kafka_poll_open(struct kafka_poll *poll, rd_kafka_t *kafka)
 	poll->queue = rd_kafka_queue_new(kafka);
 	poll->limit_bytes = number_of(kafka, "queued.max.messages.kbytes") * 1024;
 	poll->limit_messages = number_of(kafka, "queued.min.messages");
+	poll->taken_bytes = 0;
+	poll->taken_messages = 0;
 }
 
 void kafka_poll_close(struct kafka_poll *poll)

@@ -27,7 +27,8 @@ struct kafka_poll {
 	struct record_header headers[KAFKA_POLL_MAX_HEADERS]; /* of the record converted last */
 };
 
-/* Zero-initialise it; partitions are started into poll->queue. Close before the client. */
+/* Zero-initialise it; partitions are started into poll->queue. Close before the client; it may be
+ * opened again. */
 void kafka_poll_open(struct kafka_poll *poll, rd_kafka_t *kafka);
 void kafka_poll_close(struct kafka_poll *poll);
 

@@ -1,6 +1,12 @@
 /*
- * One consumer of librdkafka's "simple" kind; its partitions are started for a read and stopped at
- * its end, so that it holds nothing and fetches nothing in between, and keeps its connections.
+ * One consumer of librdkafka's "simple" kind; its partitions are started for a read into a queue of
+ * the read's own and stopped at its end, so that it holds nothing and fetches nothing in between,
+ * and keeps its connections.
+ *
+ * librdkafka's errors are hints, no facts: that an offset is out of range it says without a
+ * version, so that it may speak of an earlier read, and that a partition does not exist it says to
+ * its error callback or not at all. So the broker itself is asked, about the one when the error
+ * comes and about the other when nothing comes.
  */
 #include "kafka/replay_reader.h"
 
@@ -12,10 +18,14 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "kafka_conf_priv.h"
+#include "kafka_offsets_priv.h"
 #include "kafka_poll_priv.h"
 #include "replay_reader_priv.h"
 
-enum { BOUNDS_MS = 2000 };
+enum {
+	ASK_MS = 2000,
+	SILENCE_MS = 500, /* a broker that is there and has records answers sooner */
+};
 
 struct replay_reader {
 	const struct kafka_settings *settings;
@@ -52,10 +62,8 @@ struct replay_reader *replay_reader_new(const struct kafka_settings *settings)
 
 void replay_reader_free(struct replay_reader *reader)
 {
-	if (reader->kafka) {
-		kafka_poll_close(&reader->poll);
+	if (reader->kafka)
 		rd_kafka_destroy(reader->kafka);
-	}
 	free(reader);
 }
 
@@ -74,7 +82,6 @@ static int open_client(struct replay_reader *reader)
 			  LOG_STR("reason", reason));
 		return ERROR_KAFKA;
 	}
-	kafka_poll_open(&reader->poll, reader->kafka);
 	return 0;
 }
 
@@ -148,9 +155,9 @@ static struct span *find_span(struct read *read, const rd_kafka_message_t *messa
 }
 
 /*
- * librdkafka gives a partition up when the broker calls an offset out of range, and says so without
- * a version: it may speak of an earlier read, or of a replica that was behind. If the log has the
- * offset, the partition is started again where it stands.
+ * librdkafka has given a partition up, in this read or an earlier one, as the broker called its
+ * offset out of range; or the broker was behind. If the log has the offset, or nobody says what it
+ * has, the partition is started again where it stands.
  */
 static int retry_span(struct read *read, struct span *span)
 {
@@ -158,9 +165,9 @@ static int retry_span(struct read *read, struct span *span)
 	const struct replay_range *range = span->range;
 	int64_t low, high;
 
-	if (rd_kafka_query_watermark_offsets(reader->kafka, range->topic, range->partition, &low,
-					     &high, BOUNDS_MS) ||
-	    span->next < low || span->next > high)
+	if (!kafka_offsets_bounds(reader->kafka, range->topic, range->partition, ASK_MS, &low,
+				  &high) &&
+	    (span->next < low || span->next > high))
 		return ERROR_KAFKA;
 	rd_kafka_consume_stop(span->handle, range->partition);
 	if (rd_kafka_consume_start_queue(span->handle, range->partition, span->next,
@@ -176,9 +183,6 @@ static int take_error(struct read *read, struct span *span, rd_kafka_resp_err_t 
 	case RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET:
 	case RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE:
 		return retry_span(read, span);
-	case RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC:
-	case RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION:
-	case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART:
 	case RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED:
 		return ERROR_KAFKA;
 	default:
@@ -248,6 +252,55 @@ static void nudge(struct read *read)
 	rd_kafka_topic_partition_list_destroy(open);
 }
 
+/* How many partitions the topic has: 0 where it does not exist, -1 where nobody says. */
+static int count_partitions(struct replay_reader *reader, const char *topic, int timeout_ms)
+{
+	rd_kafka_topic_t *handle = rd_kafka_topic_new(reader->kafka, topic, NULL);
+	const struct rd_kafka_metadata *metadata;
+	int count = -1;
+
+	if (!handle)
+		return -1;
+	if (!rd_kafka_metadata(reader->kafka, 0, handle, &metadata, timeout_ms)) {
+		const struct rd_kafka_metadata_topic *found = metadata->topics;
+
+		if (metadata->topic_cnt && found->err == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART)
+			count = 0;
+		else if (metadata->topic_cnt && !found->err && found->partition_cnt)
+			count = found->partition_cnt;
+		rd_kafka_metadata_destroy(metadata);
+	}
+	rd_kafka_topic_destroy(handle);
+	return count;
+}
+
+/* Nothing comes: is there a partition that nothing can come from? A topic's ranges stand together.
+ */
+static int check_spans(struct read *read, int timeout_ms)
+{
+	const char *topic = NULL;
+	int count = -1;
+
+	for (size_t i = 0; i < read->count; i++) {
+		const struct replay_range *range = read->spans[i].range;
+
+		if (!read->spans[i].handle)
+			continue;
+		if (!topic || strcmp(topic, range->topic) != 0) {
+			topic = range->topic;
+			count = count_partitions(read->reader, topic, timeout_ms);
+		}
+		if (count >= 0 && range->partition >= count)
+			return ERROR_KAFKA;
+	}
+	return 0;
+}
+
+static int at_most(uint64_t ms, int most_ms)
+{
+	return ms < (uint64_t)most_ms ? (int)ms : most_ms;
+}
+
 static int run(struct read *read, uint32_t timeout_ms)
 {
 	uint64_t deadline_ms = clock_monotonic_ms() + timeout_ms;
@@ -258,23 +311,17 @@ static int run(struct read *read, uint32_t timeout_ms)
 
 		if (now_ms >= deadline_ms)
 			return ERROR_KAFKA;
-		kafka_poll_wait(&read->reader->poll, (int)(deadline_ms - now_ms));
 		read->moved = false;
-		error = take_batch(read);
+		if (kafka_poll_wait(&read->reader->poll, at_most(deadline_ms - now_ms, SILENCE_MS)))
+			error = take_batch(read);
+		else
+			error = check_spans(read, at_most(deadline_ms - now_ms, ASK_MS));
 		if (kafka_poll_wants_nudge(&read->reader->poll))
 			nudge(read);
 		if (read->moved)
 			deadline_ms = clock_monotonic_ms() + timeout_ms;
 	}
 	return error;
-}
-
-/* What an earlier read has left behind. */
-static void drain(struct replay_reader *reader)
-{
-	while (kafka_poll_wait(&reader->poll, 0))
-		kafka_poll_release(&reader->poll);
-	rd_kafka_poll(reader->kafka, 0);
 }
 
 int replay_reader_read(struct replay_reader *reader, const struct replay_range *ranges,
@@ -287,7 +334,8 @@ int replay_reader_read(struct replay_reader *reader, const struct replay_range *
 
 	if (error)
 		return error;
-	drain(reader);
+	rd_kafka_poll(reader->kafka, 0);
+	kafka_poll_open(&reader->poll, reader->kafka);
 	read.spans = mem_zalloc((count ? count : 1) * sizeof(*read.spans));
 	error = open_spans(&read, ranges);
 	if (!error)
@@ -297,28 +345,8 @@ int replay_reader_read(struct replay_reader *reader, const struct replay_range *
 			close_span(&read, &read.spans[i]);
 	}
 	free(read.spans);
+	kafka_poll_close(&reader->poll);
 	return error;
-}
-
-/* librdkafka says of an unknown topic, too, that it has no such partition. */
-static bool lacks_partition(struct replay_reader *reader, const char *topic, int32_t partition,
-			    uint32_t timeout_ms)
-{
-	rd_kafka_topic_t *handle = rd_kafka_topic_new(reader->kafka, topic, NULL);
-	const struct rd_kafka_metadata *metadata;
-	bool lacks = false;
-
-	if (!handle)
-		return false;
-	if (!rd_kafka_metadata(reader->kafka, 0, handle, &metadata, (int)timeout_ms)) {
-		const struct rd_kafka_metadata_topic *found = metadata->topics;
-
-		lacks = metadata->topic_cnt && !found->err && found->partition_cnt &&
-			partition >= found->partition_cnt;
-		rd_kafka_metadata_destroy(metadata);
-	}
-	rd_kafka_topic_destroy(handle);
-	return lacks;
 }
 
 int replay_reader_bounds(struct replay_reader *reader, const char *topic, int32_t partition,
@@ -329,11 +357,14 @@ int replay_reader_bounds(struct replay_reader *reader, const char *topic, int32_
 
 	if (open_client(reader))
 		return ERROR_KAFKA;
-	error = rd_kafka_query_watermark_offsets(reader->kafka, topic, partition, &first, &next,
-						 (int)timeout_ms);
-	if (error == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION &&
-	    lacks_partition(reader, topic, partition, timeout_ms))
-		return ERROR_NOT_FOUND;
+	error =
+	    kafka_offsets_bounds(reader->kafka, topic, partition, (int)timeout_ms, &first, &next);
+	/* It says so of an unknown topic, too. */
+	if (error == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION) {
+		int count = count_partitions(reader, topic, (int)timeout_ms);
+
+		return count > 0 && partition >= count ? ERROR_NOT_FOUND : ERROR_KAFKA;
+	}
 	if (error)
 		return ERROR_KAFKA;
 	*low = first;

@@ -35,7 +35,7 @@
 	X(REPLAYED_EVENTS, "replayed_events", "", "Events that replays delivered.")                \
 	X(REPLAY_RECORDS, "replay_records", "source=\"kafka\"", "Records that replays read.")      \
 	X(REPLAY_RECORDS_JOURNAL, "replay_records", "source=\"journal\"", "")                      \
-	X(GAPS, "gaps", "", "Gap events sent.")                                                    \
+	X(GAPS, "gaps", "", "Gap events sent, one for each subscriber that is told.")              \
 	X(HEARTBEATS, "heartbeats", "", "Heartbeats sent.")                                        \
 	X(CURSOR_SAVES, "cursor_saves", "result=\"ok\"", "Positions of cursors that were saved.")  \
 	X(CURSOR_SAVES_SUPERSEDED, "cursor_saves", "result=\"superseded\"", "")                    \

@@ -31,8 +31,8 @@ struct replay_range {
  * false, or `budget_records` were read. `progress` is called with the next offset of a partition
  * whenever it moves (also past what is no record), and with `until` at its end. 0: all ranges are
  * done. ERROR_CANCELLED: `record` returned false (the record that it was given counts as taken).
- * ERROR_LIMIT: the budget is used up. ERROR_KAFKA: nothing came for `timeout_ms`, or Kafka refused;
- * what was taken so far is valid.
+ * ERROR_LIMIT: the budget is used up. ERROR_KAFKA: nothing came for `timeout_ms`, or Kafka refused,
+ * or the log has no such topic, partition or offset; what was taken so far is valid.
  */
 struct replay_visitor {
 	bool (*record)(void *context, size_t range, const struct record *record);
@@ -44,8 +44,8 @@ MUST_CHECK int replay_reader_read(struct replay_reader *reader, const struct rep
 				  const struct replay_visitor *visitor);
 
 /* The log's first and next-to-be-written offset, asked of the broker now (read_committed: the last
- * stable offset). Blocks up to timeout_ms. ERROR_NOT_FOUND: the topic is there and has no such
- * partition. */
+ * stable offset). Blocks up to timeout_ms for each question that it asks. ERROR_NOT_FOUND: the
+ * topic is there and has no such partition. */
 MUST_CHECK int replay_reader_bounds(struct replay_reader *reader, const char *topic,
 				    int32_t partition, uint32_t timeout_ms, int64_t *low,
 				    int64_t *high);

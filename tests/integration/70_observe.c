@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <dirent.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -456,12 +457,52 @@ static void test_observe_log_is_json_lines(void **state)
 	free(log);
 }
 
+static bool has_thread(const char *name)
+{
+	char path[300], line[64];
+	struct dirent *entry;
+	bool found = false;
+
+	snprintf(path, sizeof(path), "/proc/%d/task", gateway.child.pid);
+	DIR *tasks = opendir(path);
+	assert_non_null(tasks);
+	while (!found && (entry = readdir(tasks))) {
+		snprintf(path, sizeof(path), "/proc/%d/task/%s/comm", gateway.child.pid,
+			 entry->d_name);
+		FILE *comm = fopen(path, "r");
+		if (!comm)
+			continue;
+		if (fgets(line, sizeof(line), comm)) {
+			line[strcspn(line, "\n")] = '\0';
+			found = strcmp(line, name) == 0;
+		}
+		fclose(comm);
+	}
+	closedir(tasks);
+	return found;
+}
+
+/* In `top -H` each of the gateway's own threads has a name. */
+static void test_observe_threads_have_names(void **state)
+{
+	static const char *const names[] = {
+	    "sluice",        "sluice-ingest",  "sluice-discover", "sluice-loop-0",
+	    "sluice-loop-1", "sluice-replay0", "sluice-replay3",
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
+		if (!has_thread(names[i]))
+			fail_msg("no thread %s", names[i]);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, open_loop, close_loop)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    TEST(test_observe_admin_paths_are_on_their_listener_alone),
+	    TEST(test_observe_threads_have_names),
 	    TEST(test_observe_readyz_names_a_missing_topic_until_it_is_made),
 	    TEST(test_observe_counters_count),
 	    TEST(test_observe_replays_and_gaps_count),

@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include "base/metrics.h"
 #include "world.h"
 
 struct promise_row {
@@ -140,6 +141,57 @@ static void test_subscriber_overtaken_by_retention_is_told_of_the_gap(void **sta
 	drain(&client, 1);
 	assert_int_equal(client.gaps, 1);
 	end_alone(&world, &client);
+}
+
+/* Retention is faster than ingest, for partition 0 of the first replica. */
+static void lose_in_the_log(struct world *world)
+{
+	struct replica *replica = &world->replicas[0];
+
+	for (int i = 0; i < 100; i++)
+		produce(world);
+	world->log.low[0] = world->log.high[0];
+	feeds_on_gap(replica->feeds, replica->token, 0, replica->next[0], world->log.low[0]);
+	replica->next[0] = world->log.low[0];
+	feeds_on_flush(replica->feeds);
+	fanout_turn(replica->fanout);
+}
+
+/* A gap in the log is told to all subscribers, to those who come back as well, and counts for each
+ * of them once. */
+static void test_subscriber_gap_in_the_log_counts_for_each(void **state)
+{
+	static struct world world;
+	static struct client clients[USERS];
+
+	(void)state;
+	for (int is_filtered = 0; is_filtered < 2; is_filtered++) {
+		uint64_t before = metrics_sum(METRIC_GAPS);
+
+		open_world(&world, 1 << 20, is_filtered);
+		for (int i = 0; i < USERS; i++) {
+			init_client(&clients[i], &world, is_filtered ? i : -1);
+			clients[i].follows_gaps = true;
+			connect_client_to(&clients[i], &world.replicas[0]);
+			take(&clients[i], SIZE_MAX);
+			if (i % 2)
+				disconnect_client(&clients[i]);
+		}
+		lose_in_the_log(&world);
+		for (int i = 0; i < USERS; i++) {
+			if (i % 2)
+				connect_client_to(&clients[i], &world.replicas[0]);
+			take(&clients[i], SIZE_MAX);
+			assert_int_equal(clients[i].gaps, 1);
+		}
+		drain(clients, USERS);
+		assert_int_equal(metrics_sum(METRIC_GAPS), before + USERS);
+		for (int i = 0; i < USERS; i++) {
+			disconnect_client(&clients[i]);
+			buffer_free(&clients[i].unparsed);
+		}
+		close_world(&world);
+	}
 }
 
 /* A partition that a broker does not know once or twice may be new to it; one that stays away is
@@ -391,6 +443,7 @@ int main(void)
 	    cmocka_unit_test(test_subscriber_cut_at_random_gets_every_event_once),
 	    cmocka_unit_test(test_subscriber_behind_retention_is_told_of_the_gap),
 	    cmocka_unit_test(test_subscriber_overtaken_by_retention_is_told_of_the_gap),
+	    cmocka_unit_test(test_subscriber_gap_in_the_log_counts_for_each),
 	    cmocka_unit_test(test_subscriber_with_an_absent_partition_waits_then_is_told),
 	    cmocka_unit_test(test_subscriber_idle_heartbeat_moves_the_id),
 	    cmocka_unit_test(test_subscriber_ahead_of_its_replica_keeps_its_id),

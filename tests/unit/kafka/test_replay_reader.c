@@ -199,13 +199,14 @@ static void test_replay_reader_offset_out_of_range_fails_once(void **state)
 		clear_ranges(&f);
 		add_range(&f, 0, 0, 10);
 		add_range(&f, 1, 0, 10);
-		assert_int_equal(read_ranges(&f, PLENTY, TIMEOUT_MS), 0);
+		assert_int_equal(read_ranges(&f, PLENTY, FOREVER_MS), 0);
 		assert_int_equal(f.records, 20);
 	}
 	close_reader(&f);
 }
 
-/* A partition that does not exist gives nothing until the time is over, and has no bounds. */
+/* A partition that does not exist is Kafka's error and no wait, also beside one that does and that
+ * was read before; it has no bounds. */
 static void test_replay_reader_unknown_partition_fails(void **state)
 {
 	struct fixture f;
@@ -213,12 +214,64 @@ static void test_replay_reader_unknown_partition_fails(void **state)
 
 	(void)state;
 	open_reader(&f, 1);
-	add_range(&f, 7, 0, 10);
-	assert_int_equal(read_ranges(&f, PLENTY, 500), ERROR_KAFKA);
-	assert_int_equal(replay_reader_bounds(f.reader, f.cluster.topic, 7, 3000, &low, &high),
-			 ERROR_NOT_FOUND);
+	cluster_fill(&f.cluster, f.cluster.topic, 0, 0, 10);
+	for (int i = 0; i < 2; i++) {
+		clear_ranges(&f);
+		add_range(&f, 7, 0, 10);
+		assert_int_equal(read_ranges(&f, PLENTY, FOREVER_MS), ERROR_KAFKA);
+		assert_int_equal(f.records, 0);
+		clear_ranges(&f);
+		add_range(&f, 0, 0, 10);
+		add_range(&f, 7, 0, 10);
+		assert_int_equal(read_ranges(&f, PLENTY, FOREVER_MS), ERROR_KAFKA);
+		assert_int_equal(f.records, 10);
+		assert_int_equal(f.next[0], 10);
+	}
+	assert_int_equal(
+	    replay_reader_bounds(f.reader, f.cluster.topic, 7, TIMEOUT_MS, &low, &high),
+	    ERROR_NOT_FOUND);
 	assert_int_equal(low, -7);
 	assert_int_equal(high, -7);
+	close_reader(&f);
+}
+
+/* A topic that does not exist is Kafka's error and no wait; it is not known to lack partitions. */
+static void test_replay_reader_unknown_topic_fails(void **state)
+{
+	struct fixture f;
+	int64_t low = -7, high = -7;
+
+	(void)state;
+	open_reader(&f, 1);
+	strcat(f.cluster.topic, "-other");
+	for (int i = 0; i < 2; i++) {
+		clear_ranges(&f);
+		add_range(&f, 0, 0, 10);
+		assert_int_equal(read_ranges(&f, PLENTY, FOREVER_MS), ERROR_KAFKA);
+	}
+	assert_int_equal(
+	    replay_reader_bounds(f.reader, f.cluster.topic, 0, TIMEOUT_MS, &low, &high),
+	    ERROR_KAFKA);
+	close_reader(&f);
+}
+
+/* A broker that calls an offset out of range and then doesn't say what it has is asked again: the
+ * range is still exact. */
+static void test_replay_reader_out_of_range_without_bounds_is_retried(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	open_reader(&f, 1);
+	cluster_need_mock(&f.cluster);
+	cluster_fill(&f.cluster, f.cluster.topic, 0, 0, 50);
+	rd_kafka_mock_push_request_errors(f.cluster.mock, CLUSTER_FETCH, 1,
+					  RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE);
+	rd_kafka_mock_push_request_errors(f.cluster.mock, CLUSTER_LIST_OFFSETS, 1,
+					  RD_KAFKA_RESP_ERR_UNKNOWN);
+	add_range(&f, 0, 5, 50);
+	assert_int_equal(read_ranges(&f, PLENTY, FOREVER_MS), 0);
+	assert_int_equal(f.records, 45);
 	close_reader(&f);
 }
 
@@ -239,6 +292,29 @@ static void test_replay_reader_bounds_follow_the_log(void **state)
 	    replay_reader_bounds(f.reader, f.cluster.topic, 0, TIMEOUT_MS, &low, &high), 0);
 	assert_int_equal(low, 0);
 	assert_int_equal(high, 12);
+	close_reader(&f);
+}
+
+/* A question that the broker fails to answer never makes up bounds that the log does not have. */
+static void test_replay_reader_bounds_with_faults_are_right_or_none(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	open_reader(&f, 1);
+	cluster_need_mock(&f.cluster);
+	cluster_fill(&f.cluster, f.cluster.topic, 0, 0, 12);
+	for (int i = 0; i < 50; i++) {
+		int64_t low = -7, high = -7;
+		int error;
+
+		rd_kafka_mock_push_request_errors(f.cluster.mock, CLUSTER_LIST_OFFSETS, 1,
+						  RD_KAFKA_RESP_ERR_UNKNOWN);
+		error = replay_reader_bounds(f.reader, f.cluster.topic, 0, TIMEOUT_MS, &low, &high);
+		assert_true(error == 0 || error == ERROR_KAFKA);
+		assert_int_equal(low, error ? -7 : 0);
+		assert_int_equal(high, error ? -7 : 12);
+	}
 	close_reader(&f);
 }
 
@@ -311,7 +387,10 @@ int main(void)
 	    cmocka_unit_test(test_replay_reader_beyond_end_times_out),
 	    cmocka_unit_test(test_replay_reader_offset_out_of_range_fails_once),
 	    cmocka_unit_test(test_replay_reader_unknown_partition_fails),
+	    cmocka_unit_test(test_replay_reader_unknown_topic_fails),
+	    cmocka_unit_test(test_replay_reader_out_of_range_without_bounds_is_retried),
 	    cmocka_unit_test(test_replay_reader_bounds_follow_the_log),
+	    cmocka_unit_test(test_replay_reader_bounds_with_faults_are_right_or_none),
 	    cmocka_unit_test(test_replay_reader_fetch_faults_are_retried),
 	    cmocka_unit_test(test_replay_reader_more_than_the_queue_is_read),
 	    cmocka_unit_test(test_replay_reader_bad_property_fails_on_use),
