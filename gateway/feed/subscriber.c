@@ -58,11 +58,15 @@ void subscriber_push(struct subscriber *subscriber, struct slice bytes, uint32_t
 	subscriber->pending = pending;
 }
 
-void subscriber_push_begun(struct subscriber *subscriber, struct slice frame, size_t written)
+void subscriber_push_begun(struct subscriber *subscriber, const struct window_segment *segment)
 {
+	const struct window_entry *entry = window_entry_at(segment, subscriber->cursor);
+
 	assert(!subscriber->pending);
-	subscriber_push(subscriber, frame, 1);
-	subscriber->pending->at = written;
+	subscriber_push(subscriber, window_frame(segment, entry), subscriber_count_entry(entry));
+	subscriber->pending->at = subscriber->frame_at;
+	subscriber->frame_at = 0;
+	subscriber->cursor++;
 }
 
 void subscriber_give_up(struct subscriber *subscriber, enum close_reason reason)

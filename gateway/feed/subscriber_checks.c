@@ -44,11 +44,7 @@ static void keep_frame_under_way(struct subscriber *subscriber)
 	/* It has left the window: the next peek gives the subscriber up. */
 	if (!segment)
 		return;
-	subscriber_push_begun(subscriber,
-			      window_frame(segment, window_entry_at(segment, subscriber->cursor)),
-			      subscriber->frame_at);
-	subscriber->frame_at = 0;
-	subscriber->cursor++;
+	subscriber_push_begun(subscriber, segment);
 }
 
 /* What was dispatched to it and refused by the old checks has been looked at. */

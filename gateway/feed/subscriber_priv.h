@@ -73,8 +73,9 @@ void subscriber_offer(struct subscriber *subscriber, uint64_t sequence);
 bool subscriber_is_idle(const struct subscriber *subscriber);
 /* Appends to what is sent before anything else of the window; it never gets inside a frame. */
 void subscriber_push(struct subscriber *subscriber, struct slice bytes, uint32_t events);
-/* The same for a frame of which `written` bytes are consumed; nothing is pending. */
-void subscriber_push_begun(struct subscriber *subscriber, struct slice frame, size_t written);
+/* The same for the frame at the cursor, which is half written and in `segment`; nothing is pending.
+ */
+void subscriber_push_begun(struct subscriber *subscriber, const struct window_segment *segment);
 /* Ends it without another byte: the carrier is told to close. */
 void subscriber_give_up(struct subscriber *subscriber, enum close_reason reason);
 /* Neither keys nor checks: the window as it lies there is for it. */

@@ -114,13 +114,8 @@ void subscriber_retreat_if_needed(struct subscriber *subscriber)
 	segment = window_find(window, subscriber->cursor, &end);
 	if (!segment)
 		return;
-	if (subscriber->frame_at) {
-		subscriber_push_begun(
-		    subscriber, window_frame(segment, window_entry_at(segment, subscriber->cursor)),
-		    subscriber->frame_at);
-		subscriber->frame_at = 0;
-		subscriber->cursor++;
-	}
+	if (subscriber->frame_at)
+		subscriber_push_begun(subscriber, segment);
 	if (subscriber->own)
 		position_copy(&own, subscriber->own);
 	else
