@@ -30,24 +30,34 @@ struct dev {
 	uint64_t orders;
 };
 
+static int run_postgres(struct dev *dev, const char *folder, char *why)
+{
+	int rc = private_postgres_new(folder, NULL, &dev->postgres, why);
+
+	if (rc)
+		return rc;
+	rc = private_postgres_start(dev->postgres, why);
+	if (rc) {
+		private_postgres_free(dev->postgres);
+		dev->postgres = NULL;
+	}
+	return rc;
+}
+
 /* Sluice works without it, so it is no reason to stop. */
 static void start_postgres(struct dev *dev)
 {
 	const char *parent = getenv("SLUICE_DEV_DIR");
+	char elsewhere[] = "/tmp/sluice-dev-XXXXXX", why[512];
 	struct buffer folder = {0};
-	char why[512];
 	int rc;
 
 	buffer_append_format(&folder, "%s/dev-postgres", parent ? parent : "build");
-	rc = private_postgres_new(buffer_text(&folder), NULL, &dev->postgres, why);
+	rc = run_postgres(dev, buffer_text(&folder), why);
 	buffer_free(&folder);
-	if (!rc) {
-		rc = private_postgres_start(dev->postgres, why);
-		if (rc) {
-			private_postgres_free(dev->postgres);
-			dev->postgres = NULL;
-		}
-	}
+	/* The server's user cannot enter root's home. */
+	if (rc == ERROR_IO && !parent && geteuid() == 0 && mkdtemp(elsewhere))
+		rc = run_postgres(dev, elsewhere, why);
 	if (rc)
 		log_event(LOG_WARN, "dev", "going on without PostgreSQL", LOG_STR("reason", why));
 	else

@@ -1,7 +1,6 @@
 #include "journal.h"
 
 #include <assert.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -16,9 +15,6 @@ enum {
 	IDLE_MS = 100,
 	BACKOFF_MIN_MS = 100,
 	BACKOFF_MAX_MS = 5000,
-	REPORT_PAUSE_MS = 250,
-	COMMIT_PAUSE_MS = 5000,
-	BEHIND_MS = 30000, /* a partition that long away from the log's end is behind */
 	STOP_PATIENCE_MS = 3000,
 	LEAVE_PATIENCE_MS = 2000,
 	CONFLICT_LOG_MS = 5000,
@@ -234,13 +230,6 @@ static int work(struct journal *journal)
 	return rc;
 }
 
-static void set_problem(struct journal *journal, const char *problem)
-{
-	pthread_mutex_lock(&journal->lock);
-	snprintf(journal->state.problem, sizeof(journal->state.problem), "%s", problem);
-	pthread_mutex_unlock(&journal->lock);
-}
-
 static void fail(struct journal *journal)
 {
 	const char *why = journal_writer_error(journal->writer);
@@ -310,77 +299,6 @@ static void turn_to_kafka(struct journal *journal)
 		journal->batch_since_ms = clock_monotonic_ms();
 }
 
-/* What the journal has of a partition for all of its feeds. */
-static int64_t written_until(const struct journal_partition *partition)
-{
-	int64_t next = partition->parts[0].next;
-
-	for (uint32_t i = 1; i < partition->topic->wish_count; i++)
-		if (partition->parts[i].next < next)
-			next = partition->parts[i].next;
-	return next;
-}
-
-static void commit(struct journal *journal)
-{
-	if (clock_monotonic_ms() < journal->commit_due_ms)
-		return;
-	journal->commit_due_ms = clock_monotonic_ms() + COMMIT_PAUSE_MS;
-	for (struct journal_partition *at = journal->partitions; at; at = at->following) {
-		int64_t next = written_until(at);
-
-		if (at->state != JOURNAL_READING || next == at->committed)
-			continue;
-		at->committed = next;
-		group_consumer_commit(journal->consumer, at->topic->number, at->number, next);
-	}
-}
-
-/* Adds the partition to its topic's figures; true where it is behind. */
-static bool report_partition(struct journal *journal, struct journal_partition *partition)
-{
-	uint64_t now_ms = clock_monotonic_ms();
-	int64_t next = written_until(partition);
-	int64_t lag = 0;
-
-	if (partition->state == JOURNAL_READING)
-		lag = group_consumer_end(journal->consumer, partition->topic->number,
-					 partition->number, next) -
-		      next;
-	if (!lag && partition->state == JOURNAL_READING)
-		partition->level_ms = now_ms;
-	partition->topic->partition_count++;
-	partition->topic->lag += lag;
-	return lag && now_ms - partition->level_ms > BEHIND_MS;
-}
-
-static const char *find_problem(const struct journal *journal, bool behind)
-{
-	if (journal->failing)
-		return journal_writer_error(journal->writer);
-	if (group_consumer_problem(journal->consumer))
-		return group_consumer_problem(journal->consumer);
-	return behind ? "behind the topics' ends" : "";
-}
-
-static void report(struct journal *journal)
-{
-	bool behind = false;
-
-	if (clock_monotonic_ms() < journal->report_due_ms)
-		return;
-	journal->report_due_ms = clock_monotonic_ms() + REPORT_PAUSE_MS;
-	pthread_mutex_lock(&journal->lock);
-	for (uint32_t i = 0; i < journal->topic_count; i++) {
-		journal->topics[i].partition_count = 0;
-		journal->topics[i].lag = 0;
-	}
-	for (struct journal_partition *at = journal->partitions; at; at = at->following)
-		behind |= report_partition(journal, at);
-	pthread_mutex_unlock(&journal->lock);
-	set_problem(journal, find_problem(journal, behind));
-}
-
 static void *run(void *context)
 {
 	struct journal *journal = context;
@@ -389,8 +307,8 @@ static void *run(void *context)
 	while (!atomic_load(&journal->stopping)) {
 		turn_to_postgres(journal);
 		turn_to_kafka(journal);
-		commit(journal);
-		report(journal);
+		journal_commit(journal);
+		journal_report(journal);
 	}
 	if (journal_write(journal))
 		log_event(LOG_INFO, "journal",
@@ -437,17 +355,4 @@ void journal_stop(struct journal *journal)
 		journal_writer_interrupt(journal->writer);
 	pthread_join(journal->thread, NULL);
 	journal->started = false;
-}
-
-void journal_look(struct journal *journal, struct journal_state *state,
-		  void (*visit)(void *context, const struct journal_topic_state *topic),
-		  void *context)
-{
-	pthread_mutex_lock(&journal->lock);
-	*state = journal->state;
-	for (uint32_t i = 0; visit && i < journal->topic_count; i++)
-		visit(context, &(struct journal_topic_state){journal->topics[i].name,
-							     journal->topics[i].partition_count,
-							     journal->topics[i].lag});
-	pthread_mutex_unlock(&journal->lock);
 }

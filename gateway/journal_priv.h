@@ -3,7 +3,7 @@
  *
  * journal.c: life, and the thread: when PostgreSQL is asked for what, and what happens when it does
  * not answer. journal_topics.c: who is assigned what, and records on their way into the batch.
- * journal_start.c: where partitions are read from.
+ * journal_start.c: where partitions are read from. journal_report.c: what others are told.
  */
 #ifndef SLUICE_JOURNAL_PRIV_H
 #define SLUICE_JOURNAL_PRIV_H
@@ -103,5 +103,9 @@ bool journal_has_gaps(const struct journal *journal);
 /* Writes the batch, and counts. Errors: PostgreSQL's; after ERROR_CONFLICT everything is loaded
  * again. */
 MUST_CHECK int journal_write(struct journal *journal);
+
+/* Now and then: tells Kafka how far it is, and those who look. */
+void journal_commit(struct journal *journal);
+void journal_report(struct journal *journal);
 
 #endif

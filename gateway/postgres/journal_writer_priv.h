@@ -3,7 +3,7 @@
  *
  * journal_writer.c: life, and the batch's way into the database. journal_rows.c: rows in COPY's
  * binary format. journal_offsets.c: where parts begin, and how they are moved without rows.
- * journal_ranges.c: feeds, and their tables' partitions by time.
+ * journal_feeds.c: feeds and their tables. journal_ranges.c: the tables' partitions by time.
  */
 #ifndef SLUICE_POSTGRES_JOURNAL_WRITER_PRIV_H
 #define SLUICE_POSTGRES_JOURNAL_WRITER_PRIV_H
@@ -45,5 +45,18 @@ void journal_rows_append(struct journal_writer *writer, const struct journal_par
 MUST_CHECK int journal_ranges_cover(struct journal_writer *writer);
 /* The feed's tables are not what was thought. */
 void journal_ranges_forget(struct journal_writer *writer);
+
+/* Begins a transaction that has the feed for itself; others are waited for a moment only. */
+MUST_CHECK int journal_feeds_lock(struct journal_writer *writer, int32_t feed_id);
+/* Commits where `rc` is 0, else rolls back and returns it. */
+MUST_CHECK int journal_feeds_finish(struct journal_writer *writer, int rc);
+/* Runs the statements and frees them. */
+MUST_CHECK int journal_feeds_execute(struct journal_writer *writer, struct buffer *sql);
+/* 0 for a lock that could not be had: it is due again soon. */
+int journal_feeds_forgive(struct journal_writer *writer, int rc);
+/* Says that the feed is still wanted. */
+MUST_CHECK int journal_feeds_keep(struct journal_writer *writer, int32_t feed_id);
+/* Removes feeds that nobody has wanted for as long as they retain. */
+MUST_CHECK int journal_feeds_remove_stale(struct journal_writer *writer);
 
 #endif

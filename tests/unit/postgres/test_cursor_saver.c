@@ -216,6 +216,25 @@ static void test_cursor_saver_stopped_without_postgresql_ends(void **state)
 	assert_int_equal(stands_at("a", "1") + stands_at("a", "2"), 0);
 }
 
+/* However many streams end while PostgreSQL is away, a bounded number waits for it. */
+static void test_cursor_saver_with_too_many_ended_gives_the_rest_up(void **state)
+{
+	enum { WAIT = 10000, REST = 5 };
+	const struct cursors_key key = key_of("a");
+	uint64_t superseded = metrics_sum(METRIC_CURSOR_SAVES_SUPERSEDED);
+
+	(void)state;
+	cluster_stop();
+	/* Generations that nobody has: what is saved is known by that. */
+	for (int i = 1; i <= WAIT + REST; i++)
+		finish(cursor_saver_begin(saver, &key, INT64_MAX - i), "1");
+	cluster_start();
+	cluster_await_that((cursor_saver_tick(saver),
+			    metrics_sum(METRIC_CURSOR_SAVES_SUPERSEDED) - superseded >= WAIT));
+	cursor_saver_flush(saver, FLUSH_MS);
+	assert_int_equal(metrics_sum(METRIC_CURSOR_SAVES_SUPERSEDED) - superseded, WAIT);
+}
+
 /* Many lives on many threads, put and ended while the worker saves: each stands at its last. */
 static void *live(void *argument)
 {
@@ -269,6 +288,7 @@ int main(void)
 	    TEST(test_cursor_saver_at_the_limit_saves_the_others),
 	    TEST(test_cursor_saver_saves_when_postgresql_is_back),
 	    TEST(test_cursor_saver_stopped_without_postgresql_ends),
+	    TEST(test_cursor_saver_with_too_many_ended_gives_the_rest_up),
 	    TEST(test_cursor_saver_with_many_threads_keeps_the_last),
 	};
 
