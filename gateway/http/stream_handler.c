@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "event/event_id.h"
 #include "event/percent.h"
+#include "http/accept_priv.h"
 #include "http/cors_priv.h"
 #include "http/problem_priv.h"
 #include "http/stream_cursor_priv.h"
@@ -16,71 +17,6 @@
 
 enum { CUSTOM_ID_MAX_BYTES = 1024 };
 
-/* Takes the next part of a list off the rest, without the blanks around it; false at the end. */
-static bool next_part(struct slice *rest, char separator, struct slice *part)
-{
-	size_t end = slice_find(*rest, 0, rest->len, separator), from = 0, to = end;
-
-	if (!rest->len)
-		return false;
-	while (from < to && (rest->base[from] == ' ' || rest->base[from] == '\t'))
-		from++;
-	while (to > from && (rest->base[to - 1] == ' ' || rest->base[to - 1] == '\t'))
-		to--;
-	*part = (struct slice){rest->base + from, to - from};
-	end += end < rest->len;
-	*rest = (struct slice){rest->base + end, rest->len - end};
-	return true;
-}
-
-/* How exactly a media range names text/event-stream; 0: not at all. */
-static unsigned media_range_rank(struct slice range)
-{
-	static const char *const fitting[] = {"*/*", "text/*", "text/event-stream"};
-
-	for (unsigned i = 0; i < sizeof(fitting) / sizeof(fitting[0]); i++)
-		if (slice_equal_ascii_case(range, slice_of(fitting[i])))
-			return i + 1;
-	return 0;
-}
-
-/* "q=0", "q=0.000" (RFC 9110, 12.4.2). */
-static bool is_refused(struct slice parameters)
-{
-	struct slice part;
-	size_t at = 2;
-
-	while (next_part(&parameters, ';', &part)) {
-		if (part.len <= 2 || (part.base[0] != 'q' && part.base[0] != 'Q') ||
-		    part.base[1] != '=')
-			continue;
-		while (at < part.len && (part.base[at] == '0' || part.base[at] == '.'))
-			at++;
-		return at == part.len;
-	}
-	return false;
-}
-
-/* The range that names it most exactly decides (RFC 9110, 12.5.1). */
-static bool accepts_event_stream(const struct http_request *request)
-{
-	struct slice accept = http_request_field(request, "accept");
-	struct slice range, type;
-	bool accepted = !accept.len;
-	unsigned best = 0, rank;
-
-	while (next_part(&accept, ',', &range)) {
-		if (!next_part(&range, ';', &type))
-			continue;
-		rank = media_range_rank(type);
-		if (rank <= best)
-			continue;
-		best = rank;
-		accepted = !is_refused(range);
-	}
-	return accepted;
-}
-
 void stream_handle(struct http_request *request, const struct route *route)
 {
 	const struct http_field allow = {SLICE_LIT("allow"), SLICE_LIT(ALLOW)};
@@ -90,7 +26,7 @@ void stream_handle(struct http_request *request, const struct route *route)
 	else if (!slice_equal(request->method, SLICE_LIT("GET")) &&
 		 !slice_equal(request->method, SLICE_LIT("HEAD")))
 		problem_reply(request, 405, "A stream is read with GET.", &allow, 1);
-	else if (!accepts_event_stream(request))
+	else if (!accept_event_stream(request))
 		problem_reply(request, 406,
 			      "A stream is text/event-stream; the Accept field does not allow it.",
 			      NULL, 0);
