@@ -128,8 +128,9 @@ MUST_CHECK int pattern_request_keys(const struct pattern *pattern, const json_t 
 
 /*
  * A pattern with a request's values in place of its variables, of which it has some: a pattern
- * without variables, the caller's. Errors: ERROR_NOT_FOUND: nothing ever matches; ERROR_INVALID: a value
- * that the operator cannot take, ERROR_LIMIT: too many combinations of values, both with `error`.
+ * without variables, the caller's. Errors: ERROR_NOT_FOUND: nothing ever matches; ERROR_INVALID: a
+ * value that the operator cannot take, ERROR_LIMIT: too many combinations of values, both with
+ * `error`.
  */
 MUST_CHECK int pattern_bind(const struct pattern *pattern, const json_t *variables,
 			    struct pattern **bound, struct pattern_error *error);

@@ -19,8 +19,8 @@ enum { JOURNAL_NO_ROUTE = 0 };
 /* The hash of a route key, the same in every process and version; never JOURNAL_NO_ROUTE. */
 int64_t journal_route(struct slice route_key);
 
-/* Ids of the payload that are longer, or no text that PostgreSQL takes, are stored as null: an index
- * entry has an end. */
+/* Ids of the payload that are longer, or no text that PostgreSQL takes, are stored as null: an
+ * index entry has an end. */
 enum { JOURNAL_MAX_EVENT_ID = 1024 };
 
 /* Headers as one bytea: for each u32 name length, name, u32 value length (0xffffffff: null), value;
@@ -28,7 +28,8 @@ enum { JOURNAL_MAX_EVENT_ID = 1024 };
 void journal_headers_encode(const struct record *record, struct buffer *out);
 enum { JOURNAL_MAX_HEADERS = 1024 };
 /* Points into `bytes`. The number of headers, or ERROR_INVALID. */
-MUST_CHECK int journal_headers_decode(struct slice bytes, struct record_header headers[JOURNAL_MAX_HEADERS]);
+MUST_CHECK int journal_headers_decode(struct slice bytes,
+				      struct record_header headers[JOURNAL_MAX_HEADERS]);
 
 /* A journaled feed, as the writer declares it and a reader looks it up. */
 struct journal_feed {

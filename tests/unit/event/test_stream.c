@@ -268,7 +268,8 @@ static void test_stream_wrong_start_is_refused(void **state)
 		snprintf(text, sizeof(text), STREAM(",\n\"start\": %s"), starts[i]);
 		errors = errors_of(text);
 		if (strncmp(errors, "f:2: /start: is ", 16) ||
-		    !strstr(errors, "must be \"latest\", \"earliest\", \"current\" or {\"last\": N}"))
+		    !strstr(errors,
+			    "must be \"latest\", \"earliest\", \"current\" or {\"last\": N}"))
 			fail_msg("%s gives %s", starts[i], errors);
 		free(errors);
 	}
@@ -423,7 +424,8 @@ static void test_stream_wrong_path_hides_no_other_error(void **state)
 	check_errors("{\"path\": \"u/{id}\", \"topics\": [\"t\"],\n\"filter\": {\"key\": "
 		     "[\"{path.id}\"]},\n\"start\": 1}",
 		     "f:1: /path: is no path template: it does not start with \"/\"\n"
-		     "f:3: /start: is 1, but must be \"latest\", \"earliest\", \"current\" or {\"last\": N}, N "
+		     "f:3: /start: is 1, but must be \"latest\", \"earliest\", \"current\" or "
+		     "{\"last\": N}, N "
 		     "from 1 to 1000000 events\n");
 }
 
