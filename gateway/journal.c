@@ -216,8 +216,12 @@ static bool is_due(const struct journal *journal)
 /* Everything that PostgreSQL is asked for, in the order in which one thing needs the other. */
 static int work(struct journal *journal)
 {
-	int rc = declare(journal);
+	int rc;
 
+	if (journal_writer_is_sending(journal->writer))
+		return is_due(journal) ? journal_write(journal)
+				       : journal_writer_send(journal->writer);
+	rc = declare(journal);
 	if (!rc)
 		rc = maintain(journal);
 	if (!rc && is_due(journal))
@@ -227,7 +231,7 @@ static int work(struct journal *journal)
 	/* What is before a gap is written before it is told. */
 	if (!rc && !journal->batch_since_ms)
 		rc = journal_settle_gaps(journal);
-	return rc;
+	return rc ? rc : journal_writer_send(journal->writer);
 }
 
 static void fail(struct journal *journal)

@@ -202,8 +202,10 @@ bool replay_check(struct replay_slice *slice)
 		return true;
 	rc = compare_with_log(slice, &missing);
 	job->checked = !rc;
-	if (!rc && job->mode == REPLAY_EARLIEST)
+	if (!rc && job->mode == REPLAY_EARLIEST) {
 		job->mode = REPLAY_RESUME;
+		replay_say_connected(job);
+	}
 	if (missing.count)
 		say_gap(job, &missing);
 	if (rc)

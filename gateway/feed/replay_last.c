@@ -137,6 +137,7 @@ static void write_frames(struct search *search, const struct position *head)
 	for (size_t i = search->count; i-- > 0;)
 		position_set(&job->own, search->found[i].topic, search->found[i].partition,
 			     search->found[i].offset);
+	replay_say_connected(job);
 	for (size_t i = 0; i < search->count; i++) {
 		const struct candidate *found = &search->found[i];
 		struct slice frame = {found->frame, found->frame_len};
@@ -241,6 +242,7 @@ static bool begin_in_journal(struct replay_slice *slice, uint32_t n)
 		for (size_t i = 0; i < slice->count; i++)
 			position_set(&job->own, ranges[i].topic_number,
 				     (uint32_t)ranges[i].partition, ranges[i].from);
+		replay_say_connected(job);
 		job->mode = REPLAY_RESUME;
 		job->result = REPLAY_DONE;
 	} else {

@@ -8,12 +8,20 @@
 #include "feed/notice_priv.h"
 #include "feed/replay_priv.h"
 
+void replay_say_connected(struct replay_job *job)
+{
+	struct buffer id = {0};
+
+	event_id_encode(job->feed->hash, 0, &job->own, &id);
+	notice_append_connected(&job->chunk, buffer_slice(&id), job->feed->stream->name);
+	buffer_free(&id);
+}
+
 /* From now on the job resumes at the ranges' beginnings, and after `place` (NULL: none) in its
  * partition. That may be ahead of this replica. */
 static void begin_at(struct replay_slice *slice, const struct replay_event_place *place)
 {
 	struct replay_job *job = slice->job;
-	struct buffer id = {0};
 
 	for (size_t i = 0; i < slice->count; i++)
 		position_set(&job->own, slice->ranges[i].topic_number,
@@ -21,9 +29,7 @@ static void begin_at(struct replay_slice *slice, const struct replay_event_place
 	if (place)
 		position_set(&job->own, place->topic, (uint32_t)place->partition,
 			     place->offset + 1);
-	event_id_encode(job->feed->hash, 0, &job->own, &id);
-	notice_append_connected(&job->chunk, buffer_slice(&id), job->feed->stream->name);
-	buffer_free(&id);
+	replay_say_connected(job);
 	job->mode = REPLAY_RESUME;
 	job->result = REPLAY_DONE;
 }

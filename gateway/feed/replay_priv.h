@@ -140,6 +140,8 @@ void replay_slice_progress(void *slice, size_t range, int64_t next);
 /* replay_check.c: is the job's position still within the log, as far as the journal does not have
  * it? False: the job is answered. */
 bool replay_check(struct replay_slice *slice);
+/* The subscriber begins at the job's position: until that is known, it was told nothing. */
+void replay_say_connected(struct replay_job *job);
 
 /* replay_journal.c */
 

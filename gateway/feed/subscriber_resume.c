@@ -35,8 +35,6 @@ static void start_earliest(struct subscriber *subscriber)
 	if (subscriber_try_window(subscriber, &origin)) {
 		say_connected(subscriber, &origin);
 	} else {
-		/* The origin's id would be one that retention has overtaken. */
-		say_connected(subscriber, NULL);
 		subscriber_begin_replay(subscriber, &origin, REPLAY_EARLIEST, 0);
 	}
 	position_fini(&origin);
@@ -110,7 +108,6 @@ static void start_last(struct subscriber *subscriber, uint32_t n)
 
 	if (find_back(subscriber, &sought, is_last, &sequence) && go_live_at(subscriber, sequence))
 		return;
-	say_connected(subscriber, NULL);
 	subscriber_begin_replay(subscriber, &subscriber->at->position, REPLAY_LAST, n);
 }
 

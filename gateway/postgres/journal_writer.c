@@ -100,6 +100,9 @@ static void end_batch(struct journal_writer *writer, bool written)
 
 void journal_writer_drop(struct journal_writer *writer)
 {
+	if (writer->copying)
+		database_rollback(writer->database);
+	writer->copying = false;
 	end_batch(writer, false);
 }
 
@@ -116,40 +119,113 @@ static int compare_parts(const void *a, const void *b)
 	return (left->partition > right->partition) - (left->partition < right->partition);
 }
 
-static int put_rows(struct database *database, struct slice rows)
+/* Sends the rows that were not sent yet. */
+static int put_rows(struct journal_writer *writer)
 {
-	int rc = database_copy_put(database, journal_rows_header);
+	int rc = 0;
 
-	for (size_t at = 0; !rc && at < rows.len; at += PUT_BYTES) {
-		size_t left = rows.len - at;
+	while (!rc && writer->sent < writer->copy.len) {
+		size_t left = writer->copy.len - writer->sent;
+		size_t len = left < PUT_BYTES ? left : (size_t)PUT_BYTES;
 
-		rc = database_copy_put(
-		    database,
-		    (struct slice){rows.base + at, left < PUT_BYTES ? left : (size_t)PUT_BYTES});
+		rc = database_copy_put(writer->database,
+				       (struct slice){writer->copy.base + writer->sent, len});
+		writer->sent += len;
 	}
-	return rc ? rc : database_copy_put(database, journal_rows_trailer);
+	return rc;
 }
 
-static int copy_rows(struct journal_writer *writer)
+static int begin_batch(struct journal_writer *writer)
 {
-	struct database *database = writer->database;
-	uint64_t taken = 0;
-	int rc, end;
+	int rc = journal_ranges_cover(writer);
 
-	if (!writer->rows)
-		return 0;
-	rc = database_copy_begin(database, journal_rows_copy);
+	if (!rc)
+		rc = database_begin(writer->database);
 	if (rc)
 		return rc;
-	rc = put_rows(database, buffer_slice(&writer->copy));
-	end = database_copy_end(database, &taken);
-	/* What the server has to say comes with the end. */
+	/* What a crash of PostgreSQL undoes, it undoes together with the offsets: it is written
+	 * again. */
+	rc = database_execute(writer->database, "set local synchronous_commit = off");
+	if (rc)
+		database_rollback(writer->database);
+	return rc;
+}
+
+static int begin_copy(struct journal_writer *writer)
+{
+	int rc = database_copy_begin(writer->database, journal_rows_copy);
+
+	if (rc)
+		return rc;
+	writer->copying = true;
+	writer->sent = 0;
+	return database_copy_put(writer->database, journal_rows_header);
+}
+
+/* What the server has to say comes with the end, also of what went wrong before. */
+static int end_copy(struct journal_writer *writer, int rc)
+{
+	uint64_t taken = 0;
+	int end = database_copy_end(writer->database, &taken);
+
+	writer->copying = false;
 	if (rc || end)
 		return end ? end : rc;
 	if (taken == writer->rows)
 		return 0;
-	database_set_error(database, "some of the rows were not stored", "");
+	database_set_error(writer->database, "some of the rows were not stored", "");
 	return ERROR_POSTGRES;
+}
+
+static int copy_rows(struct journal_writer *writer)
+{
+	int rc = 0;
+
+	if (!writer->rows)
+		return 0;
+	if (!writer->copying)
+		rc = begin_copy(writer);
+	if (rc && !writer->copying)
+		return rc;
+	if (!rc)
+		rc = put_rows(writer);
+	if (!rc)
+		rc = database_copy_put(writer->database, journal_rows_trailer);
+	return end_copy(writer, rc);
+}
+
+/* A row that fits no table, or a range that is not there, is found out with the batch. */
+static int give_up(struct journal_writer *writer, int rc)
+{
+	database_rollback(writer->database);
+	writer->copying = false;
+	if (rc == ERROR_CONFLICT || rc == ERROR_POSTGRES)
+		journal_ranges_forget(writer);
+	return rc;
+}
+
+int journal_writer_send(struct journal_writer *writer)
+{
+	int rc = 0;
+
+	if (writer->copy.len - (writer->copying ? writer->sent : 0) < PUT_BYTES)
+		return 0;
+	if (!writer->copying) {
+		rc = begin_batch(writer);
+		if (rc)
+			return rc;
+		rc = begin_copy(writer);
+		if (rc && !writer->copying)
+			return give_up(writer, rc);
+	}
+	if (!rc)
+		rc = put_rows(writer);
+	return rc ? give_up(writer, end_copy(writer, rc)) : 0;
+}
+
+bool journal_writer_is_sending(const struct journal_writer *writer)
+{
+	return writer->copying;
 }
 
 /* The parts as parallel arrays. */
@@ -251,23 +327,16 @@ static int move_offsets(struct journal_writer *writer)
 
 static int write_batch(struct journal_writer *writer)
 {
-	int rc = database_begin(writer->database);
+	int rc = writer->copying ? 0 : begin_batch(writer);
 
 	if (rc)
 		return rc;
-	/* What a crash of PostgreSQL undoes, it undoes together with the offsets: it is written
-	 * again. */
-	rc = database_execute(writer->database, "set local synchronous_commit = off");
 	/* The rows first: the offsets' locks are held for two statements then, not for as long as a
 	 * writer takes that stops in the middle. */
-	if (!rc)
-		rc = copy_rows(writer);
+	rc = copy_rows(writer);
 	if (!rc)
 		rc = move_offsets(writer);
-	if (!rc)
-		return database_commit(writer->database);
-	database_rollback(writer->database);
-	return rc;
+	return rc ? give_up(writer, rc) : database_commit(writer->database);
 }
 
 int journal_writer_write(struct journal_writer *writer)
@@ -276,14 +345,8 @@ int journal_writer_write(struct journal_writer *writer)
 
 	if (!writer->part_count)
 		return 0;
-	rc = journal_ranges_cover(writer);
-	if (rc)
-		return rc;
 	qsort(writer->parts, writer->part_count, sizeof(writer->parts[0]), compare_parts);
 	rc = write_batch(writer);
-	/* A row that fits no table, or a range that is not there, is found out here, too. */
-	if (rc == ERROR_CONFLICT || rc == ERROR_POSTGRES)
-		journal_ranges_forget(writer);
 	if (!rc || rc == ERROR_CONFLICT)
 		end_batch(writer, !rc);
 	return rc;

@@ -26,6 +26,8 @@ struct journal_writer {
 	size_t part_count, part_capacity;
 	uint64_t rows;
 	struct buffer copy; /* rows in COPY's binary format, without header and trailer */
+	bool copying;       /* a transaction is open, and so many bytes of `copy` were sent */
+	size_t sent;
 	struct buffer headers, scratch[7];
 	struct {
 		int64_t *items;

@@ -87,6 +87,14 @@ struct journal_batch_size {
 struct journal_batch_size journal_writer_size(const struct journal_writer *writer);
 
 /*
+ * Sends rows of the batch ahead where there are many, so that PostgreSQL takes them while more are
+ * added. Nothing but adding, sending, writing and dropping is allowed after that, until the batch
+ * is written, dropped or has failed.
+ */
+MUST_CHECK int journal_writer_send(struct journal_writer *writer);
+bool journal_writer_is_sending(const struct journal_writer *writer);
+
+/*
  * Writes the batch; then each part's `next` is what it had reached. ERROR_CONFLICT: somebody else
  * has moved a part: the batch is dropped, and the parts have to be loaded again.
  */

@@ -234,6 +234,67 @@ static void test_journal_writer_dropped_batch_is_forgotten(void **state)
 	assert_int_equal(fixture_count("select count(*) from journal_event"), 1);
 }
 
+static void add_many(struct journal_part *to, int count)
+{
+	static char value[1024];
+	const struct route_keys none = {0};
+	struct record record = {.has_value = true, .value = {value, sizeof(value)}};
+
+	for (int i = 0; i < count; i++) {
+		record.offset = to->reached;
+		journal_writer_add(writer, to, &record, &none, (struct slice){0});
+	}
+}
+
+/* Of a large batch much is sent while more is added; it is there all at once, or not at all. */
+static void test_journal_writer_large_batch_is_sent_ahead(void **state)
+{
+	(void)state;
+	open_feed(HOUR_MS);
+	add_many(&part, 10);
+	assert_int_equal(journal_writer_send(writer), 0);
+	assert_false(journal_writer_is_sending(writer));
+	for (int i = 0; i < 5; i++) {
+		add_many(&part, 1000);
+		assert_int_equal(journal_writer_send(writer), 0);
+		assert_true(journal_writer_is_sending(writer));
+	}
+	add_many(&part, 10);
+	assert_int_equal(fixture_count("select count(*) from journal_event"), 0);
+	assert_int_equal(journal_writer_write(writer), 0);
+	assert_false(journal_writer_is_sending(writer));
+	assert_int_equal(fixture_count("select count(distinct \"offset\") from journal_event"),
+			 5020);
+	assert_int_equal(fixture_count("select count(*) from journal_event"), 5020);
+	add_many(&part, 1000);
+	assert_int_equal(journal_writer_send(writer), 0);
+	journal_writer_drop(writer);
+	assert_false(journal_writer_is_sending(writer));
+	add_many(&part, 1000);
+	assert_int_equal(journal_writer_write(writer), 0);
+	assert_int_equal(fixture_count("select count(*) from journal_event"), 6020);
+}
+
+/* A batch that fails while it is sent ahead is sent anew as a whole. */
+static void test_journal_writer_failed_sending_begins_anew(void **state)
+{
+	(void)state;
+	open_feed(HOUR_MS);
+	add_many(&part, 1000);
+	assert_int_equal(journal_writer_send(writer), 0);
+	fixture_execute("select pg_terminate_backend(pid) from pg_stat_activity"
+			" where application_name = 'sluice journal'");
+	add_many(&part, 1000);
+	for (int i = 0; i < 600 && journal_writer_is_sending(writer); i++) {
+		add_many(&part, 300);
+		if (journal_writer_send(writer))
+			assert_false(journal_writer_is_sending(writer));
+	}
+	assert_false(journal_writer_is_sending(writer));
+	assert_int_equal(journal_writer_write(writer), 0);
+	assert_int_equal(fixture_count("select count(*) from journal_event"), part.next - 100);
+}
+
 /* A part is begun once: who comes later goes on where it is. */
 static void test_journal_writer_begun_part_stays_where_it_is(void **state)
 {
@@ -590,6 +651,8 @@ int main(void)
 	    TEST(test_journal_writer_each_route_has_a_row),
 	    TEST(test_journal_writer_batches_move_the_offsets),
 	    TEST(test_journal_writer_dropped_batch_is_forgotten),
+	    TEST(test_journal_writer_large_batch_is_sent_ahead),
+	    TEST(test_journal_writer_failed_sending_begins_anew),
 	    TEST(test_journal_writer_begun_part_stays_where_it_is),
 	    TEST(test_journal_writer_last_record_is_remembered),
 	    TEST(test_journal_writer_loads_what_is_there),
