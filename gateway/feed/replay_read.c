@@ -147,21 +147,28 @@ static void read_kafka(struct replay_slice *slice)
 	metrics_add(METRIC_REPLAYED_EVENTS, job->chunk_events);
 }
 
+/* False: the job is answered; a position that was moved may be the journal's now. */
+static bool check(struct replay_slice *slice)
+{
+	return replay_check(slice) && !slice->moved;
+}
+
 /* From the journal as far as it has the job's position; what it does not have, or has not yet, from
  * Kafka. */
 static void read_slice(struct replay_slice *slice)
 {
 	struct replay_job *job = slice->job;
-	bool to_kafka = job->at_tail;
+	bool to_kafka = job->at_tail, covered;
 
 	job->at_tail = false;
 	replay_slice_find(slice, &job->own);
-	if (replay_journal_cover(slice) && !to_kafka && replay_journal_read(slice))
+	covered = replay_journal_cover(slice) && !to_kafka;
+	/* Where the beginning is has to be known before anything is said. */
+	if (job->mode == REPLAY_EARLIEST && !check(slice))
 		return;
-	if (!replay_check(slice))
+	if (covered && replay_journal_read(slice))
 		return;
-	/* A position that was moved may be the journal's now. */
-	if (!slice->moved)
+	if (check(slice))
 		read_kafka(slice);
 }
 
