@@ -388,7 +388,8 @@ static void begin_with_history(uint64_t window_bytes, bool filtered)
 		journal.first[p] = 100;
 }
 
-/* The earliest event is the journal's where Kafka no longer has it; that is no gap. */
+/* The earliest event is the journal's where Kafka no longer has it; that is no gap. Who is cut off
+ * before it comes back to it. */
 static void test_replay_journal_is_the_earliest(void **state)
 {
 	(void)state;
@@ -396,8 +397,18 @@ static void test_replay_journal_is_the_earliest(void **state)
 	world.stream.start = STREAM_START_EARLIEST;
 	for (int p = 0; p < PARTITIONS; p++)
 		client.next[p] = 100;
+	connect_client(&client);
+	while (!client.connected) {
+		turn(&world, true);
+		take(&client, 1);
+	}
+	assert_int_equal(client.received, 0);
+	disconnect_client(&client);
+	assert_true(client.last_event_id[0]);
+	world.stream.start = STREAM_START_LATEST;
 	drain(&client, 1);
 	assert_int_equal(client.gaps, 0);
+	assert_int_equal(client.connected, 2);
 	end_alone(&world, &client);
 }
 
