@@ -180,24 +180,34 @@ static inline void wait_ingested(int replica)
 	}
 }
 
-/* Kafka deletes all but the newest `keep` of each partition that are journaled. */
-static inline void forget_in_kafka(int64_t keep)
+/* What all streams' journals have of the partition. */
+static inline int64_t journaled(int32_t partition)
 {
 	char statement[256];
 
+	snprintf(statement, sizeof(statement),
+		 "select case when count(*) = %d then min(next_offset) end"
+		 " from journal_offset join journal_feed using (feed_id)"
+		 " where '%s' = any (topics) and partition = %d",
+		 FEEDS, topic, partition);
+	return ask(statement);
+}
+
+/* Kafka deletes all but the newest `keep` of each partition that are journaled, and on
+ * PostgreSQL's disk: what a killed server has forgotten, Kafka has to give again. */
+static inline void forget_in_kafka(int64_t keep)
+{
+	int64_t next[PARTITIONS];
+
+	for (int32_t p = 0; p < PARTITIONS; p++)
+		next[p] = journaled(p);
+	ask("checkpoint");
 	for (int32_t p = 0; p < PARTITIONS; p++) {
-		long long next;
 		int64_t low, high;
 
-		snprintf(statement, sizeof(statement),
-			 "select case when count(*) = %d then min(next_offset) end"
-			 " from journal_offset join journal_feed using (feed_id)"
-			 " where '%s' = any (topics) and partition = %d",
-			 FEEDS, topic, p);
-		next = ask(statement) - keep;
 		kafka_broker_offsets(&broker, topic, p, &low, &high);
-		if (next > low)
-			kafka_broker_delete_records(&broker, topic, p, next);
+		if (next[p] - keep > low)
+			kafka_broker_delete_records(&broker, topic, p, next[p] - keep);
 	}
 }
 
