@@ -593,14 +593,15 @@ static void test_opaque_tokens_made_up_ones_are_limited(void **state)
 	const char *known = create("ada", "{}", NULL, NULL);
 	char made_up[] = "slc_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 	long refused = 0, limited = 0;
+	char digits[16];
 
 	(void)state;
 	assert_int_equal(ask(0, "/users/ada", known, NULL), 200);
 	for (int i = 0; i < 2000; i++) {
 		long status;
 
-		snprintf(made_up + 4, 9, "%08d", i);
-		made_up[12] = 'A';
+		snprintf(digits, sizeof(digits), "%08d", i);
+		memcpy(made_up + 4, digits, 8);
 		status = ask(0, "/users/ada", made_up, NULL);
 		refused += status == 401;
 		limited += status == 503;

@@ -627,7 +627,7 @@ static void test_user_filters_of_a_crowd_are_made_up_for(void **state)
 		" select 'crowd-' || n, 'wide', '{\"value\": {\"kind\": [11]}}'"
 		" from generate_series(0, 249) n");
 	for (int i = 0; i < CROWD; i++) {
-		char subject[16];
+		char subject[32];
 
 		snprintf(subject, sizeof(subject), "crowd-%d", i);
 		open_as(&crowd[i], subject, 0, "/wide");
