@@ -257,7 +257,7 @@ static int bind_numeric(struct pattern_binding *binding, const json_t *operand, 
 		    .binding = binding, .sample = json_integer((json_int_t)i), .out = json_array()};
 
 		rc = expand_operand(&expansion, json_array_get(operand, i));
-		if (!rc && json_array_size(expansion.out) != 1)
+		if (!rc && json_array_size(expansion.out) != 1 && !binding->left_out)
 			binding->lacking = true;
 		json_array_extend(terms, expansion.out);
 		json_decref(expansion.sample);

@@ -94,8 +94,8 @@ static void keep_records(const struct config_at *at, void *target)
 	struct stream *stream = target;
 
 	(void)at;
-	stream->keeps_records =
-	    stream->user_filters || (stream->filter && pattern_is_inexact(stream->filter));
+	stream->keeps_records = stream->user_filters || stream->client_filters ||
+				(stream->filter && pattern_is_inexact(stream->filter));
 }
 
 static const struct setting journal_settings[] = {
@@ -211,6 +211,11 @@ static const struct setting settings[] = {
      .fallback = "1MiB",
      .check = check_max_event,
      .doc = "Larger records are skipped and counted."},
+    {.name = "client_filters",
+     .type = SETTING_BOOL,
+     FIELD(client_filters),
+     .fallback = "false",
+     .doc = "Whether a request may narrow its stream by a pattern of its own: ?filter=."},
     {.name = "user_filters",
      .type = SETTING_BOOL,
      FIELD(user_filters),

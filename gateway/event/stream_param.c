@@ -23,8 +23,8 @@ static const char *const types[] = {
 };
 
 /* The gateway reads these itself; tokens are shown in no error. */
-static const char *const own_query[] = {"token",         "access_token", "lastEventId",
-					"last_event_id", "cursor",       "since"};
+static const char *const own_query[] = {"token",  "access_token", "lastEventId", "last_event_id",
+					"cursor", "since",        "filter"};
 static const char *const own_headers[] = {"authorization", "cookie", "last-event-id",
 					  "proxy-authorization"};
 

@@ -1,8 +1,11 @@
 #include "http/stream_filter_priv.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/mem.h"
+#include "event/percent.h"
+#include "event/user_filter.h"
 #include "http/problem_priv.h"
 
 /* What user_filter's subject has room for: 255 characters of up to four bytes. */
@@ -30,21 +33,60 @@ static bool refuse_to_bind(struct http_request *request, const struct stream_cal
 	return false;
 }
 
+/* *pattern NULL: the request has none. */
+static bool read_client_filter(struct http_request *request, const struct stream *stream,
+			       struct pattern **pattern)
+{
+	struct pattern_error error = {"", "it is not percent-encoded UTF-8"};
+	struct buffer text = {0};
+	int rc =
+	    request->query.base ? percent_find(request->query, "filter", &text) : ERROR_NOT_FOUND;
+	bool absent = rc == ERROR_NOT_FOUND;
+	char detail[600];
+
+	*pattern = NULL;
+	if (!rc && !stream->client_filters) {
+		rc = ERROR_DENIED;
+		snprintf(error.reason, sizeof(error.reason), "this stream takes none");
+	} else if (!rc && text.len > STREAM_FILTER_MAX_BYTES) {
+		rc = ERROR_LIMIT;
+		snprintf(error.reason, sizeof(error.reason), "it has more than %d bytes",
+			 STREAM_FILTER_MAX_BYTES);
+	} else if (!rc) {
+		rc = user_filter_compile(buffer_slice(&text), pattern, &error);
+	}
+	buffer_free(&text);
+	if (!rc || absent)
+		return true;
+	snprintf(detail, sizeof(detail),
+		 "The filter parameter is no pattern for this stream: %s%s%s.", error.pointer,
+		 *error.pointer ? ": " : "", error.reason);
+	problem_reply(request, 400, detail, NULL, 0);
+	return false;
+}
+
 bool stream_filter_bind(struct http_request *request, const struct stream *stream,
 			const struct stream_caller *caller, const json_t *variables,
 			struct checks **bound)
 {
-	struct pattern *pattern;
+	struct pattern *patterns[2];
 	struct pattern_error error = {"", ""};
-	int rc;
+	size_t count = 0;
+	int rc = 0;
 
 	*bound = NULL;
-	if (!stream->filter || !pattern_is_inexact(stream->filter))
-		return true;
-	rc = pattern_bind(stream->filter, variables, &pattern, &error);
-	if (rc)
+	if (!read_client_filter(request, stream, &patterns[0]))
+		return false;
+	count += patterns[0] != NULL;
+	if (stream->filter && pattern_is_inexact(stream->filter))
+		rc = pattern_bind(stream->filter, variables, &patterns[count++], &error);
+	if (rc) {
+		if (count == 2)
+			pattern_free(patterns[0]);
 		return refuse_to_bind(request, caller, rc, &error);
-	*bound = checks_new(&pattern, 1);
+	}
+	if (count)
+		*bound = checks_new(patterns, count);
 	return true;
 }
 

@@ -17,8 +17,12 @@
 
 struct stream_filter;
 
-/* *bound is the caller's reference; NULL where route keys alone decide. False: nothing could ever
- * match, and the request is answered. */
+/*
+ * The stream's own filter where that is inexact, and the request's ?filter= where the stream takes
+ * one. *bound is the caller's reference; NULL where route keys alone decide. False: nothing could
+ * ever match, or the pattern is wrong, and the request is answered.
+ */
+enum { STREAM_FILTER_MAX_BYTES = 4096 };
 bool stream_filter_bind(struct http_request *request, const struct stream *stream,
 			const struct stream_caller *caller, const json_t *variables,
 			struct checks **bound);

@@ -48,6 +48,11 @@ static const char config[] = JSON(
 		"regions": { "path": "/regions", "topics": ["keyed"], "access": "public",
 			"params": { "region": { "in": "query" } },
 			"filter": { "headers": { "region": ["{query.region}"] } } },
+		"narrowed": { "path": "/narrowed/{key}", "topics": ["numbers"], "access": "public", "client_filters": true,
+			"filter": { "key": ["{path.key}"] } },
+		"ranged": { "path": "/ranged", "topics": ["numbers"], "access": "public",
+			"params": { "least": { "in": "query", "type": "integer" } },
+			"filter": { "value": { "n": [{ "numeric": [">=", "{query.least}"] }] } } },
 		"latest": { "path": "/latest", "topics": ["history"], "access": "public" },
 		"earliest": { "path": "/earliest", "topics": ["history"], "access": "public", "start": "earliest" },
 		"last": { "path": "/last", "topics": ["history"], "access": "public", "start": { "last": 3 } },
@@ -122,8 +127,8 @@ static void configure(void)
 
 static int start(void **state)
 {
-	static const char *const topics[] = {"events", "values",  "mapped",
-					     "keyed",  "history", "live.old"};
+	static const char *const topics[] = {"events",  "values",   "mapped", "keyed",
+					     "history", "live.old", "numbers"};
 
 	(void)state;
 	kafka_broker_start(&broker);
@@ -408,6 +413,36 @@ static void test_live_mapping_makes_the_fields(void **state)
 	assert_true(gateway_process_metric(&gateway, skipped) == 1);
 	assert_int_equal(gateway_process_count_log(&gateway, "a record is not JSON"), 1);
 	watch_close(&watch);
+}
+
+/* A request's own pattern narrows its stream, and an operator's variable is the request's: live,
+ * and in what is read again. */
+static void test_live_operators_choose_for_each_subscriber(void **state)
+{
+	static const char narrowed[] =
+	    "/narrowed/"
+	    "ada?filter=%7B%22value%22%3A%7B%22n%22%3A%5B%7B%22numeric%22%3A%5B%22%3C%22%2C3"
+	    "%5D%7D%5D%7D%7D";
+	struct watch low = {0}, high = {0}, all = {0};
+
+	(void)state;
+	open_connected(&low, narrowed);
+	open_connected(&high, "/ranged?least=4");
+	open_connected(&all, "/ranged");
+	for (int i = 0; i < 6; i++) {
+		char value[32];
+
+		snprintf(value, sizeof(value), "{\"n\":%d}", i);
+		produce("numbers", i % 2 ? "ada" : "grace", value);
+	}
+	produce("numbers", "ada", "{\"n\":-1}");
+	produce("numbers", "grace", "{\"n\":9}");
+	assert_data(&low, (const char *const[]){"{\"n\":1}", "{\"n\":-1}"}, 2);
+	assert_data(&high, (const char *const[]){"{\"n\":4}", "{\"n\":5}", "{\"n\":9}"}, 3);
+	assert_true(watch_until(&all, 9));
+	watch_close(&low);
+	watch_close(&high);
+	watch_close(&all);
 }
 
 /* Constants are sent as they are, and /key is the key's text, null where there is none. */
@@ -728,6 +763,7 @@ int main(void)
 	    TEST(test_live_tombstone_arrives_with_empty_data),
 	    TEST(test_live_large_value_arrives_whole),
 	    TEST(test_live_mapping_makes_the_fields),
+	    TEST(test_live_operators_choose_for_each_subscriber),
 	    TEST(test_live_mapping_takes_constants_and_the_key),
 	    TEST(test_live_key_filter_selects),
 	    TEST(test_live_header_filter_selects),

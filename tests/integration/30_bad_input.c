@@ -38,6 +38,7 @@ static const char config[] = JSON(
 	},
 	"streams": {
 		"events": { "path": "/events", "topics": ["events"], "access": "public" },
+		"narrowed": { "path": "/narrowed", "topics": ["events"], "access": "public", "client_filters": true },
 		"others": { "path": "/others", "topics": ["events"], "access": "public" },
 		"custom": { "path": "/custom", "topics": ["events"], "access": "public", "event": { "id": "/value/id" } },
 		"typed": {
@@ -95,6 +96,22 @@ struct row {
 #define RAW(text)    "GET /events " text
 
 static const struct row rows[] = {
+    /* ?filter= */
+    {"filter: where none is taken", .target = "/events?filter=%7B%7D", .status = 400,
+     .detail = "this stream takes none"},
+    {"filter: no JSON", .target = "/narrowed?filter=%7B", .status = 400,
+     .detail = "it is not JSON"},
+    {"filter: empty", .target = "/narrowed?filter=", .status = 400, .detail = "it is not JSON"},
+    {"filter: a field that no record has", .target = "/narrowed?filter=%7B%22valeu%22%3A%5B1%5D%7D",
+     .status = 400, .detail = "/valeu: unknown field"},
+    {"filter: a wrong operator",
+     .target = "/narrowed?filter=%7B%22value%22%3A%5B%7B%22numeric%22%3A%5B5%5D%7D%5D%7D",
+     .status = 400, .detail = "/value/0: "},
+    {"filter: a variable",
+     .target = "/narrowed?filter=%7B%22key%22%3A%5B%22%7Bclaims.sub%7D%22%5D%7D", .status = 400,
+     .detail = "/key/0: "},
+    {"filter: percent", .target = "/narrowed?filter=%7", .status = 400,
+     .detail = "percent-encoded"},
     /* Last-Event-ID. */
     {"id: a letter", .text_id = "A", .status = 400, .detail = OTHER_ID "it is not base64url"},
     {"id: short", .text_id = "AQAA", .status = 400, .detail = OTHER_ID "it is too short"},

@@ -148,6 +148,9 @@ static void test_pattern_operator_variables_stand_for_the_requests_values(void *
 	     "{\"query\":{\"opt1\":\"c\"}}", false},
 	    {"{\"value\":[{\"prefix\":\"{query.opt1}\"}],\"key\":[\"k\"]}", "{\"key\":\"l\"}", "{}",
 	     false},
+	    {"{\"value\":[{\"numeric\":[\">=\",\"{query.opt1}\"]}]}", "{\"value\":4}", "{}", true},
+	    {"{\"value\":[{\"numeric\":[\">=\",\"{claims.x}\"]}]}", "{\"value\":4}", "{}", false},
+	    {"{\"value\":[{\"anything-but\":[\"{query.opt1}\"]}]}", "{\"value\":4}", "{}", true},
 	    /* Equality and operators in one list. */
 	    {"{\"value\":[\"{path.x}\",{\"prefix\":\"z\"}]}", "{\"value\":\"zz\"}",
 	     "{\"path\":{\"x\":\"a\"}}", true},
