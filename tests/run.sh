@@ -148,7 +148,7 @@ run_everything() {
 	run_mode release ""
 	heading "fuzz"
 	build "fuzz targets" fuzz-programs
-	run_fuzz build/fuzz 20000 15 $(tests_of fuzz)
+	run_fuzz build/fuzz 20000 8 $(tests_of fuzz)
 	run_mode "address, undefined" address,undefined
 	run_mode thread thread
 	echo "took $((SECONDS - started)) s"

@@ -2,13 +2,13 @@
  * load_client: N subscribers that count what they get, the same for every server.
  *
  *     load_client --port P --path /x [--subscribers N] [--http2 --streams S] [--sources K]
- *                 [--credit-fd FD | --events E] [--warm-ms MS] [--run-ms MS]
+ *                 [--at-once N] [--credit-fd FD | --events E] [--warm-ms MS] [--run-ms MS]
  *
- * When all have been answered it prints {"ready": N} and waits for a byte on standard input (its
- * end: leaves at once). Then, with --credit-fd, it writes a byte to FD for a first event and for
- * the next one whenever a first subscriber has the last, and measures for `run-ms` after `warm-ms`.
- * With --events it measures from the first delivery until all subscribers have E events, or
- * `run-ms` are over. It prints one line of JSON.
+ * Up to `at-once` connections wait for an answer. When all have been answered it prints {"ready":
+ * N} and waits for a byte on standard input (its end: leaves at once). Then, with --credit-fd, it
+ * writes a byte to FD for a first event and for the next one whenever a first subscriber has the
+ * last, and measures for `run-ms` after `warm-ms`. With --events it measures from the first
+ * delivery until all subscribers have E events, or `run-ms` are over. It prints one line of JSON.
  */
 #include "bench/load_client.h"
 
@@ -29,13 +29,7 @@
 #include "base/clock.h"
 #include "bench/pace.h"
 
-enum {
-	CONNECTS_AT_ONCE = 32,
-	CONNECT_SECONDS = 60,
-	READ_BYTES = 256 * 1024,
-	MAX_EVENTS = 64,
-	WAIT_MS = 10
-};
+enum { CONNECT_SECONDS = 60, READ_BYTES = 256 * 1024, MAX_EVENTS = 64, WAIT_MS = 10 };
 
 struct run {
 	int credit_fd;
@@ -177,8 +171,7 @@ static void connect_all(struct load *load)
 
 	while (load->ready < load->totals.subscribers) {
 		while (load->opened < load->links_wanted &&
-		       load->opened * load->streams <
-			   load->ready + CONNECTS_AT_ONCE * load->streams)
+		       load->opened * load->streams < load->ready + load->at_once * load->streams)
 			open_link(load);
 		turn(load, WAIT_MS);
 		if (load->ended)
@@ -280,6 +273,7 @@ static void parse(int argc, char **argv, struct load *load, struct run *run)
 						{"http2", no_argument, NULL, '2'},
 						{"streams", required_argument, NULL, 's'},
 						{"sources", required_argument, NULL, 'k'},
+						{"at-once", required_argument, NULL, 'o'},
 						{"credit-fd", required_argument, NULL, 'c'},
 						{"events", required_argument, NULL, 'e'},
 						{"warm-ms", required_argument, NULL, 'a'},
@@ -307,6 +301,9 @@ static void parse(int argc, char **argv, struct load *load, struct run *run)
 		case 'k':
 			load->sources = (uint32_t)number_of(optarg);
 			break;
+		case 'o':
+			load->at_once = (uint32_t)number_of(optarg);
+			break;
 		case 'c':
 			run->credit_fd = (int)number_of(optarg);
 			break;
@@ -328,7 +325,8 @@ static void parse(int argc, char **argv, struct load *load, struct run *run)
 static void check(struct load *load)
 {
 	if (!load->port || !load->path || !load->totals.subscribers || !load->streams ||
-	    (!load->http2 && load->streams != 1) || load->totals.subscribers % load->streams)
+	    !load->at_once || (!load->http2 && load->streams != 1) ||
+	    load->totals.subscribers % load->streams)
 		errx(2, "usage: see the head of load_client.c");
 	load->links_wanted = load->totals.subscribers / load->streams;
 	load->links = calloc(load->links_wanted, sizeof(load->links[0]));
@@ -338,7 +336,8 @@ static void check(struct load *load)
 
 int main(int argc, char **argv)
 {
-	static struct load load = {.streams = 1, .sources = 1, .totals.subscribers = 1};
+	static struct load load = {
+	    .streams = 1, .sources = 1, .at_once = 32, .totals.subscribers = 1};
 	struct run run = {.credit_fd = -1, .warm_us = 400000, .run_us = 2000000};
 
 	signal(SIGPIPE, SIG_IGN);

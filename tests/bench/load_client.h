@@ -16,6 +16,7 @@ struct load {
 	uint32_t links_wanted;
 	uint32_t streams; /* of a link; HTTP/1.1: 1 */
 	uint32_t sources; /* addresses 127.0.0.1 and following to connect from */
+	uint32_t at_once; /* links that wait for an answer, at the most */
 	bool http2;
 	int epoll;
 	struct link *links;

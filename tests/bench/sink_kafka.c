@@ -1,17 +1,19 @@
 #include <err.h>
 #include <librdkafka/rdkafka.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
 #include "bench/sink.h"
 
-enum { FLUSH_MS = 20000 };
+enum { FLUSH_MS = 20000, ROOM_MS = 100, KEY_BYTES = 64 };
 
 struct kafka_sink {
 	struct sink sink; /* first */
 	rd_kafka_t *kafka;
 	char *topic, *key;
+	uint32_t keys, turn;
 };
 
 static void on_delivery(rd_kafka_t *kafka, const rd_kafka_message_t *message, void *opaque)
@@ -22,15 +24,39 @@ static void on_delivery(rd_kafka_t *kafka, const rd_kafka_message_t *message, vo
 		errx(1, "an event is lost: %s", rd_kafka_err2str(message->err));
 }
 
+/* NULL: none. */
+static const char *next_key(struct kafka_sink *to, char text[KEY_BYTES])
+{
+	const char *place = to->key ? strchr(to->key, '%') : NULL;
+
+	if (!place)
+		return to->key;
+	snprintf(text, KEY_BYTES, "%.*s%u%s", (int)(place - to->key), to->key, to->turn, place + 1);
+	to->turn = (to->turn + 1) % to->keys;
+	return text;
+}
+
+static rd_kafka_resp_err_t produce(struct kafka_sink *to, const char *key, const char *payload,
+				   uint32_t len)
+{
+	int32_t partition = to->keys > 1 ? RD_KAFKA_PARTITION_UA : 0;
+
+	return rd_kafka_producev(to->kafka, RD_KAFKA_V_TOPIC(to->topic),
+				 RD_KAFKA_V_PARTITION(partition),
+				 RD_KAFKA_V_KEY((void *)(uintptr_t)key, key ? strlen(key) : 0),
+				 RD_KAFKA_V_VALUE((void *)(uintptr_t)payload, len),
+				 RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_END);
+}
+
 static void publish(struct sink *sink, const char *payload, uint32_t len)
 {
 	struct kafka_sink *to = (struct kafka_sink *)sink;
-	rd_kafka_resp_err_t error =
-	    rd_kafka_producev(to->kafka, RD_KAFKA_V_TOPIC(to->topic), RD_KAFKA_V_PARTITION(0),
-			      RD_KAFKA_V_KEY(to->key, to->key ? strlen(to->key) : 0),
-			      RD_KAFKA_V_VALUE((void *)(uintptr_t)payload, len),
-			      RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_END);
+	char text[KEY_BYTES];
+	const char *key = next_key(to, text);
+	rd_kafka_resp_err_t error;
 
+	while ((error = produce(to, key, payload, len)) == RD_KAFKA_RESP_ERR__QUEUE_FULL)
+		rd_kafka_poll(to->kafka, ROOM_MS);
 	if (error)
 		errx(1, "produce: %s", rd_kafka_err2str(error));
 	rd_kafka_poll(to->kafka, 0);
@@ -60,7 +86,7 @@ static void warm(struct kafka_sink *to)
 	rd_kafka_topic_destroy(topic);
 }
 
-struct sink *sink_open_kafka(const char *brokers, const char *topic, const char *key)
+struct sink *sink_open_kafka(const char *brokers, const char *topic, const char *key, uint32_t keys)
 {
 	struct kafka_sink *to = MEM_NEW(struct kafka_sink);
 	rd_kafka_conf_t *conf = rd_kafka_conf_new();
@@ -69,6 +95,7 @@ struct sink *sink_open_kafka(const char *brokers, const char *topic, const char 
 	to->sink = (struct sink){publish, close_kafka};
 	to->topic = mem_strdup(topic);
 	to->key = key ? mem_strdup(key) : NULL;
+	to->keys = keys;
 	if (rd_kafka_conf_set(conf, "bootstrap.servers", brokers, reason, sizeof(reason)) ||
 	    rd_kafka_conf_set(conf, "linger.ms", "0", reason, sizeof(reason)) ||
 	    rd_kafka_conf_set(conf, "acks", "1", reason, sizeof(reason)))
