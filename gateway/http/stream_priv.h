@@ -4,12 +4,14 @@
  *
  *     method, Accept        stream_handler.c
  *     token -> claims       stream_auth.c (may have to wait for a key or a look-up)
- *     parameters, access    stream_handler.c
- *     Last-Event-ID, since  stream_handler.c
- *     feed, route keys      stream_handler.c
+ *     parameters, access    stream_opening.c
+ *     feed                  stream_opening.c
+ *     Last-Event-ID, since  stream_resume.c
+ *     route keys            stream_opening.c
  *     the subject's filters stream_filter.c (stream_auth.c has waited for them)
  *     cursor                stream_cursor.c (waits for PostgreSQL, and starts over)
- *     head, subscriber      stream_handler.c
+ *     head                  stream_handler.c
+ *     subscriber            stream_begin.c
  */
 #ifndef SLUICE_HTTP_STREAM_PRIV_H
 #define SLUICE_HTTP_STREAM_PRIV_H

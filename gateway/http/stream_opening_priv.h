@@ -1,0 +1,60 @@
+/*
+ * stream_opening: what one stream of a request needs to begin: its parameters, its feed, its route
+ * keys, what narrows it, and where it begins. Lives as long as the request is being looked at.
+ *
+ * Every step answers the request itself where it fails, and returns false then.
+ */
+#ifndef SLUICE_HTTP_STREAM_OPENING_PRIV_H
+#define SLUICE_HTTP_STREAM_OPENING_PRIV_H
+
+#include "http/stream_cursor_priv.h"
+#include "http/stream_filter_priv.h"
+#include "http/stream_priv.h"
+
+struct stream_opening {
+	struct http_request *request;
+	const struct route *route;
+	struct stream_caller *caller;
+	struct app_loop *loop;
+	struct slice query;     /* of the stream's address, raw; base NULL: there is none */
+	struct buffer *decoded; /* values that were percent-decoded */
+	size_t decoded_count;
+	const char *undecodable; /* the query parameter that is not */
+	json_t *variables;
+	struct feed *feed; /* a reference */
+	struct route_keys keys;
+	struct position position; /* of Last-Event-ID */
+	bool has_position;
+	struct buffer last_event_id;
+	bool is_custom_id;
+	int64_t since_ms; /* -1: not asked for */
+	struct stream_cursor_key cursor;
+	bool has_stale_cursor;
+	struct checks *bound;         /* a reference; NULL: route keys alone decide */
+	struct stream_filter *filter; /* NULL: nothing narrows the stream for its subject */
+};
+
+/* All but the cursor, into an opening whose first fields are set, down to the query. */
+bool stream_opening_read(struct stream_opening *opening);
+void stream_opening_fini(struct stream_opening *opening);
+
+/* Answers the request with a problem; false, for the step to return. */
+bool stream_opening_fail(struct stream_opening *opening, int status, const char *detail);
+
+/* stream_resume.c: where it begins. */
+
+/* Last-Event-ID and ?since=. The feed is open. */
+bool stream_resume_read(struct stream_opening *opening);
+/* From where the cursor stands; empty: nowhere yet. */
+bool stream_resume_from_cursor(struct stream_opening *opening, struct slice event_id);
+
+/* stream_begin.c: what outlives the request until the head is sent. */
+
+struct stream_beginning;
+
+/* Takes over what the opening has. */
+struct stream_beginning *stream_beginning_new(struct stream_opening *opening);
+/* A http_stream_started; `context` is the beginning, which is freed. */
+void stream_begin(void *context, struct http_stream *stream);
+
+#endif

@@ -1,0 +1,116 @@
+#include <stdio.h>
+
+#include "base/clock.h"
+#include "event/event_id.h"
+#include "event/percent.h"
+#include "http/cors_priv.h"
+#include "http/stream_opening_priv.h"
+#include "http/stream_since_priv.h"
+
+enum { CUSTOM_ID_MAX_BYTES = 1024 };
+
+/* Last-Event-ID from its field, or from the query for clients that can't set fields. */
+static bool find_last_event_id(struct stream_opening *opening)
+{
+	static const char *const names[] = {"lastEventId", "last_event_id"};
+	struct slice field = http_request_field(opening->request, "last-event-id");
+
+	if (field.base) {
+		buffer_append_slice(&opening->last_event_id, field);
+		return true;
+	}
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		int rc = opening->query.base
+			     ? percent_find(opening->query, names[i], &opening->last_event_id)
+			     : ERROR_NOT_FOUND;
+
+		if (rc == ERROR_INVALID)
+			return stream_opening_fail(opening, 400,
+						   "lastEventId is not percent-encoded UTF-8.");
+		if (!rc)
+			return true;
+	}
+	return true;
+}
+
+static bool fits_custom_id(const struct stream_opening *opening)
+{
+	return mapping_has_custom_id(opening->route->stream->mapping) &&
+	       opening->last_event_id.len <= CUSTOM_ID_MAX_BYTES;
+}
+
+static bool reply_final(struct stream_opening *opening)
+{
+	struct http_field fields[CORS_MAX_FIELDS];
+	size_t count = cors_fields(opening->request, fields);
+
+	http_reply(opening->request,
+		   &(struct http_response){.status = 204, .fields = fields, .field_count = count});
+	return false;
+}
+
+/* NULL, or why the id is not a position in this feed. */
+static const char *decode_position(struct stream_opening *opening, struct slice id, unsigned *flags)
+{
+	const char *reason = NULL;
+
+	if (event_id_decode(id, opening->feed->hash, flags, &opening->position, &reason))
+		return reason;
+	if (opening->position.topic_count != opening->feed->topic_count) {
+		position_fini(&opening->position);
+		return "it names other topics";
+	}
+	opening->has_position = true;
+	return NULL;
+}
+
+static bool read_last_event_id(struct stream_opening *opening)
+{
+	const char *reason;
+	unsigned flags = 0;
+	char detail[256];
+
+	if (!find_last_event_id(opening))
+		return false;
+	if (!opening->last_event_id.len)
+		return true;
+	reason = decode_position(opening, buffer_slice(&opening->last_event_id), &flags);
+	if (reason && fits_custom_id(opening)) {
+		opening->is_custom_id = true;
+		return true;
+	}
+	if (reason) {
+		snprintf(detail, sizeof(detail), "Last-Event-ID is not one of this stream's: %s.",
+			 reason);
+		return stream_opening_fail(opening, 400, detail);
+	}
+	return flags & EVENT_ID_FINAL ? reply_final(opening) : true;
+}
+
+static bool read_since(struct stream_opening *opening)
+{
+	struct slice query = opening->query;
+	struct buffer since = {0};
+	int rc = query.base ? percent_find(query, "since", &since) : ERROR_NOT_FOUND;
+
+	opening->since_ms = -1;
+	if (!rc)
+		rc = stream_since_read(buffer_slice(&since), clock_unix_ms(), &opening->since_ms);
+	buffer_free(&since);
+	return !rc || rc == ERROR_NOT_FOUND ||
+	       stream_opening_fail(opening, 400, STREAM_SINCE_WANTED);
+}
+
+bool stream_resume_read(struct stream_opening *opening)
+{
+	return read_last_event_id(opening) && read_since(opening);
+}
+
+bool stream_resume_from_cursor(struct stream_opening *opening, struct slice event_id)
+{
+	unsigned flags = 0;
+
+	if (event_id.len)
+		opening->has_stale_cursor = decode_position(opening, event_id, &flags) != NULL;
+	return flags & EVENT_ID_FINAL ? reply_final(opening) : true;
+}
