@@ -4,15 +4,16 @@
 #include <string.h>
 
 #include "commands.h"
+#include "database_command.h"
 #include "postgres/cursors.h"
-#include "settings.h"
 
 static const char usage[] =
     "usage: sluice cursor list --config FILE [--subject S] [--stream NAME] [--name N]\n"
     "       sluice cursor delete --config FILE --subject S [--stream NAME] [--name N]\n";
 
 struct arguments {
-	const char *config;
+	struct database_command command; /* first */
+	int (*action)(struct database *database, const struct cursors_choice *choice);
 	struct cursors_choice choice;
 };
 
@@ -31,25 +32,6 @@ static int delete_chosen(struct database *database, const struct cursors_choice 
 	return rc;
 }
 
-static int act(const struct settings *settings, const struct cursors_choice *choice,
-	       int (*action)(struct database *, const struct cursors_choice *))
-{
-	struct database *database;
-	int rc;
-
-	if (!settings->postgres.url) {
-		fputs("sluice cursor: the configuration names no \"postgres\": {\"url\": …}\n",
-		      stderr);
-		return EXIT_FAILURE;
-	}
-	database = database_new(&settings->postgres, "sluice cursor");
-	rc = action(database, choice);
-	if (rc)
-		fprintf(stderr, "sluice cursor: %s\n", database_error(database));
-	database_free(database);
-	return rc ? EXIT_FAILURE : EXIT_SUCCESS;
-}
-
 /* From argv[1] on; false: they are wrong. */
 static bool parse(int argc, char **argv, struct arguments *arguments)
 {
@@ -63,7 +45,7 @@ static bool parse(int argc, char **argv, struct arguments *arguments)
 
 	while ((option = getopt_long(argc, argv, "c:", options, NULL)) != -1) {
 		if (option == 'c')
-			arguments->config = optarg;
+			arguments->command.config = optarg;
 		else if (option == SUBJECT)
 			arguments->choice.subject = optarg;
 		else if (option == STREAM)
@@ -73,28 +55,31 @@ static bool parse(int argc, char **argv, struct arguments *arguments)
 		else
 			return false;
 	}
-	return optind == argc && arguments->config;
+	return optind == argc && arguments->command.config;
+}
+
+static int run(const struct database_command *command, const struct settings *settings,
+	       struct database *database)
+{
+	const struct arguments *arguments = (const struct arguments *)command;
+	int rc = arguments->action(database, &arguments->choice);
+
+	(void)settings;
+	return rc ? database_command_fail_rc(command, database, rc) : EXIT_SUCCESS;
 }
 
 int cursor_command(int argc, char **argv)
 {
-	int (*action)(struct database *, const struct cursors_choice *) = NULL;
-	struct arguments arguments = {0};
-	struct settings settings;
-	int code;
+	struct arguments arguments = {.command = {.name = "cursor", .action = argv[1]}};
 
 	if (argc > 1 && !strcmp(argv[1], "list"))
-		action = list;
+		arguments.action = list;
 	else if (argc > 1 && !strcmp(argv[1], "delete"))
-		action = delete_chosen;
-	if (!action || !parse(argc - 1, argv + 1, &arguments) ||
-	    (action == delete_chosen && !arguments.choice.subject)) {
+		arguments.action = delete_chosen;
+	if (!arguments.action || !parse(argc - 1, argv + 1, &arguments) ||
+	    (arguments.action == delete_chosen && !arguments.choice.subject)) {
 		fputs(usage, stderr);
 		return COMMAND_USAGE;
 	}
-	if (settings_load_or_print(arguments.config, &settings))
-		return EXIT_FAILURE;
-	code = act(&settings, &arguments.choice, action);
-	settings_free(&settings);
-	return code;
+	return database_command_run(&arguments.command, run);
 }

@@ -4,63 +4,31 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/utf8.h"
 #include "commands.h"
+#include "database_command.h"
 #include "event/user_filter.h"
 #include "postgres/user_filters.h"
 #include "settings.h"
-
-#define UNDEFINED_TABLE "42P01" /* PostgreSQL's appendix A */
 
 static const char usage[] =
     "usage: sluice filter add --config FILE --subject S --stream NAME --pattern JSON\n"
     "       sluice filter list --config FILE [--subject S]\n"
     "       sluice filter remove --config FILE --id N\n";
 
+struct action;
+
 struct arguments {
-	const char *action;
-	const char *config, *subject, *stream, *pattern, *id;
+	struct database_command command; /* first */
+	const struct action *action;
+	const char *subject, *stream, *pattern, *id;
 };
-
-/* The first part of every message. */
-static int fail(const struct arguments *arguments, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
-static int fail(const struct arguments *arguments, const char *format, ...)
-{
-	va_list list;
-
-	fprintf(stderr, "sluice filter %s: ", arguments->action);
-	va_start(list, format);
-	vfprintf(stderr, format, list);
-	va_end(list);
-	fputc('\n', stderr);
-	return EXIT_FAILURE;
-}
-
-static int fail_database(const struct arguments *arguments, const struct database *database, int rc)
-{
-	const char *why = database_error(database);
-
-	if (!strcmp(database_sqlstate(database), UNDEFINED_TABLE))
-		return fail(arguments, "the table is missing: run sluice migrate --config %s",
-			    arguments->config);
-	return fail(arguments, "%s%s%s", error_text(rc), *why ? ": " : "", why);
-}
 
 /* add */
 
 static bool check_subject(const struct arguments *arguments)
 {
-	size_t chars = 0;
-
-	for (const char *at = arguments->subject; *at; at++)
-		chars += (*at & 0xc0) != 0x80;
-	if (chars > 0 && chars <= USER_FILTERS_MAX_NAME_CHARS &&
-	    utf8_is_valid(slice_of(arguments->subject)))
-		return true;
-	fail(arguments, "--subject must be 1 to %d characters of UTF-8",
-	     USER_FILTERS_MAX_NAME_CHARS);
-	return false;
+	return database_command_check_text(&arguments->command, "--subject", arguments->subject,
+					   USER_FILTERS_MAX_NAME_CHARS);
 }
 
 static bool check_stream(const struct arguments *arguments, const struct settings *settings)
@@ -70,11 +38,14 @@ static bool check_stream(const struct arguments *arguments, const struct setting
 			continue;
 		if (settings->streams[i]->user_filters)
 			return true;
-		fail(arguments, "--stream: \"%s\" does not say \"user_filters\": true",
-		     arguments->stream);
+		database_command_fail(&arguments->command,
+				      "--stream: \"%s\" does not say \"user_filters\": true",
+				      arguments->stream);
 		return false;
 	}
-	fail(arguments, "--stream: the configuration has no stream \"%s\"", arguments->stream);
+	database_command_fail(&arguments->command,
+			      "--stream: the configuration has no stream \"%s\"",
+			      arguments->stream);
 	return false;
 }
 
@@ -87,8 +58,8 @@ static bool check_pattern(const struct arguments *arguments, struct slice text)
 		pattern_free(pattern);
 		return true;
 	}
-	fail(arguments, "--pattern%s%s: %s", *error.pointer ? " at " : "", error.pointer,
-	     error.reason);
+	database_command_fail(&arguments->command, "--pattern%s%s: %s",
+			      *error.pointer ? " at " : "", error.pointer, error.reason);
 	return false;
 }
 
@@ -109,12 +80,13 @@ static int add_checked(const struct arguments *arguments, struct database *datab
 		fits = check_pattern(arguments, buffer_slice(&stored));
 	buffer_free(&stored);
 	if (rc == ERROR_LIMIT)
-		return fail(arguments, "\"%s\" has %d filters for this stream already",
-			    arguments->subject, USER_FILTER_MAX_PATTERNS);
+		return database_command_fail(&arguments->command,
+					     "\"%s\" has %d filters for this stream already",
+					     arguments->subject, USER_FILTER_MAX_PATTERNS);
 	if (!rc && fits)
 		rc = database_commit(database);
 	if (rc)
-		return fail_database(arguments, database, rc);
+		return database_command_fail_rc(&arguments->command, database, rc);
 	if (!fits)
 		return EXIT_FAILURE;
 	printf("%lld\n", (long long)id);
@@ -126,7 +98,7 @@ static int add(const struct arguments *arguments, struct database *database)
 	int rc = database_begin(database), code;
 
 	if (rc)
-		return fail_database(arguments, database, rc);
+		return database_command_fail_rc(&arguments->command, database, rc);
 	code = add_checked(arguments, database);
 	if (code)
 		database_rollback(database);
@@ -162,7 +134,7 @@ static int list(const struct arguments *arguments, struct database *database)
 	if (arguments->subject)
 		subject = slice_of(arguments->subject);
 	rc = user_filters_list(database, subject, print_row, NULL);
-	return rc ? fail_database(arguments, database, rc) : EXIT_SUCCESS;
+	return rc ? database_command_fail_rc(&arguments->command, database, rc) : EXIT_SUCCESS;
 }
 
 /* remove */
@@ -176,11 +148,12 @@ static int remove_row(const struct arguments *arguments, struct database *databa
 	errno = 0;
 	id = strtoll(arguments->id, &end, 10);
 	if (errno || end == arguments->id || *end || id < 1)
-		return fail(arguments, "--id must be a filter's number, as list prints it");
+		return database_command_fail(&arguments->command,
+					     "--id must be a filter's number, as list prints it");
 	rc = user_filters_remove(database, id);
 	if (rc == ERROR_NOT_FOUND)
-		return fail(arguments, "there is no filter %lld", id);
-	return rc ? fail_database(arguments, database, rc) : EXIT_SUCCESS;
+		return database_command_fail(&arguments->command, "there is no filter %lld", id);
+	return rc ? database_command_fail_rc(&arguments->command, database, rc) : EXIT_SUCCESS;
 }
 
 /* The table of actions: each needs all of `needs` and may have `may`. */
@@ -207,7 +180,7 @@ static const struct action *find_action(const struct arguments *arguments)
 	for (size_t i = 0; i < sizeof(actions) / sizeof(actions[0]); i++) {
 		const struct action *action = &actions[i];
 
-		if (!strcmp(action->name, arguments->action) &&
+		if (!strcmp(action->name, arguments->command.action) &&
 		    (given(arguments) & ~action->may) == action->needs)
 			return action;
 	}
@@ -224,7 +197,7 @@ static bool read_options(int argc, char **argv, struct arguments *arguments)
 	int option;
 
 	while ((option = getopt_long(argc, argv, "c:", options, NULL)) != -1) {
-		const char **to = option == 'c'   ? &arguments->config
+		const char **to = option == 'c'   ? &arguments->command.config
 				  : option == 's' ? &arguments->subject
 				  : option == 't' ? &arguments->stream
 				  : option == 'p' ? &arguments->pattern
@@ -235,45 +208,33 @@ static bool read_options(int argc, char **argv, struct arguments *arguments)
 			return false;
 		*to = optarg;
 	}
-	if (optind + 1 != argc || !arguments->config)
+	if (optind + 1 != argc || !arguments->command.config)
 		return false;
-	arguments->action = argv[optind];
+	arguments->command.action = argv[optind];
 	return true;
 }
 
-static int run(const struct action *action, const struct arguments *arguments,
-	       const struct settings *settings)
+static int run(const struct database_command *command, const struct settings *settings,
+	       struct database *database)
 {
-	struct database *database;
-	int code;
+	const struct arguments *arguments = (const struct arguments *)command;
 
-	if (!settings->postgres.url)
-		return fail(arguments, "the configuration names no \"postgres\": {\"url\": …}");
-	if (action->run == add && !(check_subject(arguments) && check_stream(arguments, settings) &&
-				    check_pattern(arguments, slice_of(arguments->pattern))))
+	if (arguments->action->run == add &&
+	    !(check_subject(arguments) && check_stream(arguments, settings) &&
+	      check_pattern(arguments, slice_of(arguments->pattern))))
 		return EXIT_FAILURE;
-	database = database_new(&settings->postgres, "sluice filter");
-	code = action->run(arguments, database);
-	database_free(database);
-	return code;
+	return arguments->action->run(arguments, database);
 }
 
 int filter_command(int argc, char **argv)
 {
-	struct arguments arguments = {0};
-	struct settings settings;
-	const struct action *action = NULL;
-	int code;
+	struct arguments arguments = {.command.name = "filter"};
 
 	if (read_options(argc, argv, &arguments))
-		action = find_action(&arguments);
-	if (!action) {
+		arguments.action = find_action(&arguments);
+	if (!arguments.action) {
 		fputs(usage, stderr);
 		return COMMAND_USAGE;
 	}
-	if (settings_load_or_print(arguments.config, &settings))
-		return EXIT_FAILURE;
-	code = run(action, &arguments, &settings);
-	settings_free(&settings);
-	return code;
+	return database_command_run(&arguments.command, run);
 }

@@ -7,12 +7,10 @@
 
 #include "auth/opaque_token.h"
 #include "base/clock.h"
-#include "base/utf8.h"
 #include "commands.h"
+#include "database_command.h"
 #include "postgres/tokens.h"
 #include "settings.h"
-
-#define UNDEFINED_TABLE "42P01" /* PostgreSQL's appendix A */
 
 static const char usage[] =
     "usage: sluice token create --config FILE --subject S [--claims JSON] [--expires 30d]\n"
@@ -20,36 +18,14 @@ static const char usage[] =
     "       sluice token revoke --config FILE --id N\n"
     "       sluice token revoke --config FILE (--jti J | --subject S) [--expires 30d]\n";
 
+struct action;
+
 struct arguments {
-	const char *action;
-	const char *config, *subject, *claims, *expires, *id, *jti;
+	struct database_command command; /* first */
+	const struct action *action;
+	const char *subject, *claims, *expires, *id, *jti;
 	bool json;
 };
-
-/* The first part of every message. */
-static int fail(const struct arguments *arguments, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
-static int fail(const struct arguments *arguments, const char *format, ...)
-{
-	va_list list;
-
-	fprintf(stderr, "sluice token %s: ", arguments->action);
-	va_start(list, format);
-	vfprintf(stderr, format, list);
-	va_end(list);
-	fputc('\n', stderr);
-	return EXIT_FAILURE;
-}
-
-static int fail_database(const struct arguments *arguments, const struct database *database, int rc)
-{
-	const char *why = database_error(database);
-
-	if (!strcmp(database_sqlstate(database), UNDEFINED_TABLE))
-		return fail(arguments, "the tables are missing: run sluice migrate --config %s",
-			    arguments->config);
-	return fail(arguments, "%s%s%s", error_text(rc), *why ? ": " : "", why);
-}
 
 /* Values. */
 
@@ -57,14 +33,8 @@ static int fail_database(const struct arguments *arguments, const struct databas
 
 static bool check_name(const struct arguments *arguments, const char *option, const char *text)
 {
-	size_t chars = 0;
-
-	for (const char *at = text; *at; at++)
-		chars += (*at & 0xc0) != 0x80;
-	if (chars > 0 && chars <= TOKENS_MAX_NAME_CHARS && utf8_is_valid(slice_of(text)))
-		return true;
-	fail(arguments, "%s must be 1 to %d characters of UTF-8", option, TOKENS_MAX_NAME_CHARS);
-	return false;
+	return database_command_check_text(&arguments->command, option, text,
+					   TOKENS_MAX_NAME_CHARS);
 }
 
 /* "30d" from now; NULL: never. */
@@ -89,8 +59,9 @@ static bool read_expires(const struct arguments *arguments, int64_t *expires_us)
 		*expires_us = 1000 * clock_unix_ms() + number * units[i].seconds * 1000000;
 		return true;
 	}
-	fail(arguments,
-	     "--expires is \"%s\", but must be a time from now such as 90s, 15m, 12h, 30d", text);
+	database_command_fail(
+	    &arguments->command,
+	    "--expires is \"%s\", but must be a time from now such as 90s, 15m, 12h, 30d", text);
 	return false;
 }
 
@@ -110,22 +81,26 @@ static bool check_claims(const struct arguments *arguments)
 	bool fits = json_is_object(claims);
 
 	if (!claims)
-		fail(arguments,
-		     "--claims, line %d, column %d: %s; it must be a JSON object such as "
-		     "'{\"role\": \"admin\"}'",
-		     error.line, error.column, error.text);
+		database_command_fail(
+		    &arguments->command,
+		    "--claims, line %d, column %d: %s; it must be a JSON object such as "
+		    "'{\"role\": \"admin\"}'",
+		    error.line, error.column, error.text);
 	else if (!fits)
-		fail(arguments, "--claims must be a JSON object such as '{\"role\": \"admin\"}'");
+		database_command_fail(
+		    &arguments->command,
+		    "--claims must be a JSON object such as '{\"role\": \"admin\"}'");
 	for (size_t i = 0; fits && i < sizeof(unfit_claims) / sizeof(unfit_claims[0]); i++) {
 		if (!json_object_get(claims, unfit_claims[i].name))
 			continue;
 		fits = false;
-		fail(arguments, "--claims must not have \"%s\": %s", unfit_claims[i].name,
-		     unfit_claims[i].instead);
+		database_command_fail(&arguments->command, "--claims must not have \"%s\": %s",
+				      unfit_claims[i].name, unfit_claims[i].instead);
 	}
 	json_decref(claims);
 	if (fits && strlen(arguments->claims) > TOKENS_MAX_CLAIMS_BYTES) {
-		fail(arguments, "--claims must have at most %d bytes", TOKENS_MAX_CLAIMS_BYTES);
+		database_command_fail(&arguments->command, "--claims must have at most %d bytes",
+				      TOKENS_MAX_CLAIMS_BYTES);
 		fits = false;
 	}
 	return fits;
@@ -136,8 +111,8 @@ static bool check_claims(const struct arguments *arguments)
 static int print_token(const struct arguments *arguments, const char *token, int64_t id)
 {
 	if (puts(token) == EOF || fflush(stdout))
-		return fail(
-		    arguments,
+		return database_command_fail(
+		    &arguments->command,
 		    "the token could not be written (%s) and is lost: revoke it by --id %lld",
 		    strerror(errno), (long long)id);
 	fprintf(stderr, "This is token %lld of \"%s\". It is not shown again.\n", (long long)id,
@@ -165,7 +140,8 @@ static int create(const struct arguments *arguments, struct database *database)
 	opaque_token_make(token);
 	opaque_token_digest(slice_of(token), digest);
 	rc = tokens_create(database, &row, &id);
-	return rc ? fail_database(arguments, database, rc) : print_token(arguments, token, id);
+	return rc ? database_command_fail_rc(&arguments->command, database, rc)
+		  : print_token(arguments, token, id);
 }
 
 /* list */
@@ -241,7 +217,7 @@ static int list(const struct arguments *arguments, struct database *database)
 		       "subject");
 	rc = tokens_list(database, subject, arguments->json ? print_json : print_line, &first);
 	if (rc)
-		return fail_database(arguments, database, rc);
+		return database_command_fail_rc(&arguments->command, database, rc);
 	if (arguments->json)
 		puts("\n]");
 	return EXIT_SUCCESS;
@@ -256,13 +232,16 @@ static int revoke_id(const struct arguments *arguments, struct database *databas
 	int rc;
 
 	if (end == arguments->id || *end)
-		return fail(arguments, "--id is \"%s\", but must be a number of sluice token list",
-			    arguments->id);
+		return database_command_fail(
+		    &arguments->command,
+		    "--id is \"%s\", but must be a number of sluice token list", arguments->id);
 	rc = tokens_revoke(database, id);
 	if (rc == ERROR_NOT_FOUND)
-		return fail(arguments, "there is no token %lld: sluice token list shows them", id);
+		return database_command_fail(&arguments->command,
+					     "there is no token %lld: sluice token list shows them",
+					     id);
 	if (rc)
-		return fail_database(arguments, database, rc);
+		return database_command_fail_rc(&arguments->command, database, rc);
 	printf("token %lld is revoked\n", id);
 	return EXIT_SUCCESS;
 }
@@ -274,7 +253,7 @@ static int revoke_subject(const struct arguments *arguments, struct database *da
 	int rc = tokens_revoke_subject(database, slice_of(arguments->subject), expires_us, &tokens);
 
 	if (rc)
-		return fail_database(arguments, database, rc);
+		return database_command_fail_rc(&arguments->command, database, rc);
 	printf("all that was issued to \"%s\" until now is revoked, %llu opaque tokens among it\n",
 	       arguments->subject, (unsigned long long)tokens);
 	return EXIT_SUCCESS;
@@ -286,7 +265,7 @@ static int revoke_jti(const struct arguments *arguments, struct database *databa
 	int rc = tokens_revoke_jti(database, slice_of(arguments->jti), expires_us);
 
 	if (rc)
-		return fail_database(arguments, database, rc);
+		return database_command_fail_rc(&arguments->command, database, rc);
 	printf("JWT \"%s\" is revoked\n", arguments->jti);
 	return EXIT_SUCCESS;
 }
@@ -363,27 +342,22 @@ static bool parse(int argc, char **argv, struct arguments *arguments)
 		if (option == '?')
 			return false;
 		if (option == CONFIG)
-			arguments->config = optarg;
+			arguments->command.config = optarg;
 		else if (option == JSON)
 			arguments->json = true;
 		else
 			*values[option - SUBJECT] = optarg;
 	}
-	return optind == argc && arguments->config;
+	return optind == argc && arguments->command.config;
 }
 
-static int run(const struct action *action, const struct arguments *arguments,
-	       const struct settings *settings)
+static int run(const struct database_command *command, const struct settings *settings,
+	       struct database *database)
 {
-	struct database *database;
-	int code;
+	const struct arguments *arguments = (const struct arguments *)command;
+	int code = arguments->action->act(arguments, database);
 
-	if (!settings->postgres.url)
-		return fail(arguments, "the configuration names no \"postgres\": {\"url\": …}");
-	database = database_new(&settings->postgres, "sluice token");
-	code = action->act(arguments, database);
-	database_free(database);
-	if (action->act == create && code == EXIT_SUCCESS && !settings->auth.opaque)
+	if (arguments->action->act == create && code == EXIT_SUCCESS && !settings->auth.opaque)
 		fputs("The configuration does not accept it: add \"auth\": {\"opaque\": true}.\n",
 		      stderr);
 	return code;
@@ -391,18 +365,15 @@ static int run(const struct action *action, const struct arguments *arguments,
 
 int token_command(int argc, char **argv)
 {
-	const struct action *action = find_action(argv[1]);
-	struct arguments arguments = {.action = argv[1]};
-	struct settings settings;
-	int code;
+	struct arguments arguments = {
+	    .command = {.name = "token", .action = argv[1]},
+	    .action = find_action(argv[1]),
+	};
 
-	if (!action || !parse(argc - 1, argv + 1, &arguments) || !action->fits(&arguments)) {
+	if (!arguments.action || !parse(argc - 1, argv + 1, &arguments) ||
+	    !arguments.action->fits(&arguments)) {
 		fputs(usage, stderr);
 		return COMMAND_USAGE;
 	}
-	if (settings_load_or_print(arguments.config, &settings))
-		return EXIT_FAILURE;
-	code = run(action, &arguments, &settings);
-	settings_free(&settings);
-	return code;
+	return database_command_run(&arguments.command, run);
 }
