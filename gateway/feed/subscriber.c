@@ -121,6 +121,14 @@ bool subscriber_matches(struct subscriber *subscriber, const struct window_segme
 	       fanout_feed_passes(subscriber->at, subscriber->checks, segment, entry);
 }
 
+bool subscriber_may_match(struct subscriber *subscriber, const struct window_segment *segment)
+{
+	for (uint32_t i = 0; i < subscriber->key_count; i++)
+		if (window_segment_may_have(segment, subscriber_node_at(subscriber, i)->hash))
+			return true;
+	return !subscriber->filtered;
+}
+
 /* Finds the cursor's segment, *end clipped to what is offered; gives the subscriber up where it has
  * left the window: NULL. */
 static const struct window_segment *segment_at_cursor(struct subscriber *subscriber, uint64_t *end)
@@ -144,6 +152,8 @@ static const struct window_segment *next_match(struct subscriber *subscriber)
 
 		if (!segment)
 			return NULL;
+		if (!subscriber_may_match(subscriber, segment))
+			subscriber->cursor = end;
 		for (; subscriber->cursor < end; subscriber->cursor++)
 			if (subscriber_matches(subscriber, segment,
 					       window_entry_at(segment, subscriber->cursor)))

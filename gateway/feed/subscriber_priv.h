@@ -88,6 +88,8 @@ uint32_t subscriber_count_entry(const struct window_entry *entry);
 /* Is the entry for it? */
 bool subscriber_matches(struct subscriber *subscriber, const struct window_segment *segment,
 			const struct window_entry *entry);
+/* False: nothing of the segment is for it. */
+bool subscriber_may_match(struct subscriber *subscriber, const struct window_segment *segment);
 /* What is not written yet of the frame at the cursor, which is in `segment`. */
 struct slice subscriber_rest_of_frame(const struct subscriber *subscriber,
 				      const struct window_segment *segment);

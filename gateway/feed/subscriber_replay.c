@@ -276,6 +276,20 @@ static uint32_t merge_segment(struct subscriber *subscriber, const struct window
 	return events;
 }
 
+/* What is before `end` is for others. */
+static void pass_over(struct subscriber *subscriber, uint64_t end)
+{
+	const struct fanout_feed *at = subscriber->at;
+	const struct window_segment *next;
+	uint64_t after;
+
+	if (end == at->dispatched)
+		position_merge(subscriber->own, &at->position);
+	else if ((next = window_find(at->feed->window, end, &after)))
+		position_merge(subscriber->own, &next->start);
+	subscriber->cursor = end;
+}
+
 void subscriber_merge(struct subscriber *subscriber)
 {
 	struct buffer out = {0};
@@ -293,7 +307,10 @@ void subscriber_merge(struct subscriber *subscriber)
 			break;
 		if (end > subscriber->until)
 			end = subscriber->until;
-		events += merge_segment(subscriber, segment, end, &out);
+		if (subscriber_may_match(subscriber, segment))
+			events += merge_segment(subscriber, segment, end, &out);
+		else
+			pass_over(subscriber, end);
 	}
 	if (out.len)
 		subscriber_push(subscriber, buffer_slice(&out), events);

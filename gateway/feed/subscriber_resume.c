@@ -42,7 +42,7 @@ static void start_earliest(struct subscriber *subscriber)
 
 /* What a search of the window looks for. */
 struct sought {
-	struct subscriber *subscriber;
+	struct subscriber *subscriber; /* NULL: whosever it is */
 	struct slice id;
 	uint32_t left; /* still to be found */
 };
@@ -64,6 +64,10 @@ static bool find_back(const struct subscriber *subscriber, struct sought *sought
 
 		if (!segment)
 			return false;
+		if (sought->subscriber && !subscriber_may_match(sought->subscriber, segment)) {
+			sequence = segment->first;
+			continue;
+		}
 		for (; sequence > segment->first; sequence--) {
 			if (!is_it(sought, segment, window_entry_at(segment, sequence - 1)))
 				continue;

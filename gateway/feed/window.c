@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
+#include "feed/key_sketch_priv.h"
 
 /*
  * A segment is closed when its frames, entries or keys are full. An eighth of the budget keeps a
@@ -28,6 +29,7 @@ struct segment {
 	char *frames;
 	char *keys;
 	struct window_entry *entries;
+	struct key_sketch *sketch;
 	uint64_t retired; /* epoch stamp */
 	struct segment *next_retired;
 };
@@ -82,13 +84,15 @@ static void segment_free(struct segment *segment)
 	free(segment->frames);
 	free(segment->keys);
 	free(segment->entries);
+	free(segment->sketch);
 	free(segment);
 }
 
 static uint64_t segment_bytes(const struct segment *segment)
 {
 	return sizeof(*segment) + segment->frames_capacity + segment->keys_capacity +
-	       segment->entry_capacity * sizeof(struct window_entry);
+	       segment->entry_capacity * sizeof(struct window_entry) +
+	       key_sketch_bytes(segment->sketch);
 }
 
 static struct segment *ring_get(const struct window *window, uint64_t number)
@@ -162,10 +166,12 @@ static struct segment *segment_new(const struct window *window, size_t frame_len
 	segment->frames = mem_alloc(segment->frames_capacity);
 	segment->keys = mem_alloc(segment->keys_capacity);
 	segment->entries = mem_alloc(segment->entry_capacity * sizeof(segment->entries[0]));
+	segment->sketch = key_sketch_new(segment->entry_capacity);
 	segment->shown.first = window->next;
 	segment->shown.frames = segment->frames;
 	segment->shown.keys = segment->keys;
 	segment->shown.entries = segment->entries;
+	segment->shown.sketch = segment->sketch;
 	position_copy(&segment->shown.start, start);
 	return segment;
 }
@@ -216,6 +222,22 @@ static struct segment *writable_segment(struct window *window, const struct wind
 	return segment;
 }
 
+/* The entry keeps the hash of its only key. */
+static void sketch_keys(struct key_sketch *sketch, const struct route_keys *keys,
+			struct window_entry *entry)
+{
+	struct slice key;
+	size_t at = 0;
+
+	while (route_keys_next(keys, &at, &key)) {
+		uint64_t hash = route_key_hash(key);
+
+		key_sketch_add(sketch, hash);
+		if (keys->count == 1)
+			entry->key_hash = hash;
+	}
+}
+
 void window_append(struct window *window, const struct window_entry *entry,
 		   const struct route_keys *keys, struct slice record, struct slice frame,
 		   const struct position *position, int64_t previous_next)
@@ -233,13 +255,10 @@ void window_append(struct window *window, const struct window_entry *entry,
 	slot->keys_len = (uint32_t)keys_len;
 	slot->record_len = (uint32_t)record.len;
 	slot->key_count = keys ? keys->count : 0;
-	if (slot->key_count == 1) {
-		size_t at = 0;
-		struct slice key;
-
-		route_keys_next(keys, &at, &key);
-		slot->key_hash = route_key_hash(key);
-	}
+	if (slot->key_count)
+		sketch_keys(segment->sketch, keys, slot);
+	else
+		key_sketch_add_all(segment->sketch);
 	memcpy(segment->frames + segment->frames_len, frame.base, frame.len);
 	segment->frames_len += (uint32_t)frame.len;
 	if (keys_len)
@@ -367,6 +386,11 @@ bool window_seek(const struct window *window, const struct position *position, u
 		return true;
 	}
 	return false;
+}
+
+bool window_segment_may_have(const struct window_segment *segment, uint64_t key_hash)
+{
+	return key_sketch_may_have(segment->sketch, key_hash);
 }
 
 struct window_stats window_stats(struct window *window)

@@ -43,8 +43,10 @@ struct window_segment {
 	const char *frames;
 	const char *keys;
 	const struct window_entry *entries;
+	const struct key_sketch *sketch;
 };
 
+struct key_sketch;
 struct window;
 
 /* `budget` is in bytes and covers frames, entries, keys and records. `keeps_records` makes room for
@@ -88,6 +90,10 @@ uint64_t window_tail(const struct window *window);
  */
 const struct window_segment *window_find(const struct window *window, uint64_t sequence,
 					 uint64_t *end);
+
+/* False: no entry of the segment is for one who has only this route key. Thread: a joined reader's.
+ */
+bool window_segment_may_have(const struct window_segment *segment, uint64_t key_hash);
 
 /*
  * Where one who has read up to `position` goes on: every later event is at or after *sequence (some

@@ -15,6 +15,7 @@ struct promise_row {
 	bool filtered;
 	int away; /* rounds that a client stays away, about */
 	const char *mapping;
+	int user_span; /* 0: USERS */
 };
 
 /* Where an event has no id of its own, the position stands in. */
@@ -28,13 +29,15 @@ struct promise_row {
 static void test_subscriber_cut_at_random_gets_every_event_once(void **state)
 {
 	static const struct promise_row rows[] = {
-	    {"window", 64 << 20, false, 20, NULL},
-	    {"window, filtered", 64 << 20, true, 20, NULL},
-	    {"small window, back at once", 64 << 10, false, 1, NULL},
-	    {"replay", 64 << 10, false, 20, NULL},
-	    {"replay, filtered", 64 << 10, true, 20, NULL},
-	    {"window, without ids of their own", 64 << 20, false, 20, IDS_THAT_EVENTS_LACK},
-	    {"replay, without ids of their own", 64 << 10, true, 20, IDS_THAT_EVENTS_LACK},
+	    {"window", 64 << 20, false, 20, NULL, 0},
+	    {"window, filtered", 64 << 20, true, 20, NULL, 0},
+	    {"small window, back at once", 64 << 10, false, 1, NULL, 0},
+	    {"replay", 64 << 10, false, 20, NULL, 0},
+	    {"replay, filtered", 64 << 10, true, 20, NULL, 0},
+	    {"small window of rare users", 64 << 10, true, 1, NULL, 127},
+	    {"replay, rare users", 64 << 10, true, 20, NULL, 127},
+	    {"window, without ids of their own", 64 << 20, false, 20, IDS_THAT_EVENTS_LACK, 0},
+	    {"replay, without ids of their own", 64 << 10, true, 20, IDS_THAT_EVENTS_LACK, 0},
 	};
 	static struct world world;
 	static struct client clients[USERS];
@@ -44,6 +47,8 @@ static void test_subscriber_cut_at_random_gets_every_event_once(void **state)
 		open_world(&world, rows[row].window_bytes, rows[row].filtered);
 		if (rows[row].mapping)
 			set_mapping(&world, rows[row].mapping);
+		if (rows[row].user_span)
+			world.user_span = rows[row].user_span;
 		for (int i = 0; i < USERS; i++) {
 			init_client(&clients[i], &world, rows[row].filtered ? i : -1);
 			connect_client(&clients[i]);

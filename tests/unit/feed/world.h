@@ -45,6 +45,7 @@ struct world {
 	struct fanout_settings settings;
 	const struct replay_journal *journal; /* NULL: none */
 	unsigned seed;
+	int user_span; /* users that events are for; those from USERS on are nobody here */
 	bool replays_stopped;
 };
 
@@ -217,6 +218,7 @@ static inline void open_world_that_keeps(struct world *world, uint64_t window_by
 	world->journal = world_journal;
 	world->stream.journal_retain_ms = world_journal ? 3600000 : 0;
 	world->seed = 7;
+	world->user_span = USERS;
 	world->stream.name = mem_strdup("test");
 	world->stream.topics = topics;
 	world->stream.topic_count = 1;
@@ -269,7 +271,7 @@ static inline void produce(struct world *world)
 	int32_t partition = rand_r(&world->seed) % PARTITIONS;
 	int64_t offset = world->log.high[partition];
 
-	world->log.user[partition][offset] = (uint8_t)(rand_r(&world->seed) % USERS);
+	world->log.user[partition][offset] = (uint8_t)(rand_r(&world->seed) % world->user_span);
 	world->log.high[partition] = offset + 1;
 }
 
