@@ -243,10 +243,10 @@ static void test_mapping_malformed_source_is_refused_with_its_place(void **state
 		const char *pointer;
 		const char *reason; /* a part of it */
 	} rows[] = {
-	    {"\"/value\"", "", "an object of event, data, id and retry"},
-	    {"null", "", "an object of event, data, id and retry"},
-	    {"{\"dat\":\"x\"}", "/dat", "known are event, data, id and retry"},
-	    {"{\"a/b\":1}", "/a~1b", "known are event, data, id and retry"},
+	    {"\"/value\"", "", "an object of event, data, id, retry and envelope"},
+	    {"null", "", "an object of event, data, id, retry and envelope"},
+	    {"{\"dat\":\"x\"}", "/dat", "known are event, data, id, retry and envelope"},
+	    {"{\"a/b\":1}", "/a~1b", "known are event, data, id, retry and envelope"},
 	    {"{\"event\":1}", "/event", "must be a string"},
 	    {"{\"event\":null}", "/event", "must be a string"},
 	    {"{\"event\":\"a\\nb\"}", "/event", "one line"},

@@ -233,7 +233,7 @@ static void test_stream_wrong_settings_are_refused(void **state)
 	    {STREAM(",\n\"journal\": {\"retain\": \"30s\"}"),
 	     "f:2: /journal/retain: is \"30s\", but must be a duration from 1m to 366d\n"},
 	    {STREAM(",\n\"event\": {\"evnt\": \"x\"}"),
-	     "f:2: /event/evnt: unknown field; known are event, data, id and retry\n"},
+	     "f:2: /event/evnt: unknown field; known are event, data, id, retry and envelope\n"},
 	    {STREAM(",\n\"event\": {\n\"id\": \"constant\"}"),
 	     "f:3: /event/id: must be a JSON pointer such as \"/value/id\": nobody can resume from "
 	     "an id that all events share\n"},
