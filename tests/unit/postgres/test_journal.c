@@ -98,7 +98,8 @@ static void test_journal_routes_come_back_as_they_were(void **state)
 	size_t at = 0;
 
 	(void)state;
-	assert_int_equal(journal_routes_decode(text, &routes), 0);
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(journal_routes_decode(text, &routes), 0);
 	assert_int_equal(routes.count, 2);
 	assert_true(route_keys_next(&routes, &at, &key));
 	assert_true(slice_equal(key, SLICE_LIT("\0\xff")));
