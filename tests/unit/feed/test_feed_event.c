@@ -80,12 +80,13 @@ static struct feed_event event_of(const struct record *record)
 /* Would the subscriber with this id get it? */
 static bool is_for(const char *id)
 {
-	json_t *variables = json_pack("{s:{s:s}}", "path", "id", id);
 	struct route_keys own = {0};
+	json_t *variables;
 	bool is;
 
 	if (!feed_is_filtered(feed))
 		return true;
+	variables = json_pack("{s:{s:s}}", "path", "id", id);
 	assert_int_equal(pattern_request_keys(stream.filter, variables, &own), 0);
 	is = route_keys_intersect(&own, &keys);
 	route_keys_free(&own);
