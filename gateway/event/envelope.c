@@ -107,7 +107,10 @@ void envelope_open(const json_t *head, struct buffer *out)
 
 static void append_name(const char *name, const char *suffix, struct buffer *out)
 {
-	buffer_append_format(out, ",\"%s%s\":", name, suffix);
+	buffer_append_text(out, ",\"");
+	buffer_append_text(out, name);
+	buffer_append_text(out, suffix);
+	buffer_append_text(out, "\":");
 }
 
 void envelope_append_member(const char *name, enum envelope_form form, struct slice bytes,
@@ -175,26 +178,27 @@ static void add_header(json_t *headers, const struct record_header *header)
 	json_decref(name);
 }
 
-static json_t *head_of(const struct record *record)
+static void append_head(const struct record *record, struct buffer *out)
 {
-	json_t *head = json_object();
-
-	json_object_set_new(head, "topic", document_string(record->topic));
-	json_object_set_new(head, "partition", json_integer(record->partition));
-	json_object_set_new(head, "offset", json_integer(record->offset));
-	json_object_set_new(head, "timestamp",
-			    record->timestamp_ms < 0 ? json_null()
-						     : json_integer(record->timestamp_ms));
-	return head;
+	buffer_append_text(out, "{\"topic\":");
+	buffer_append_json_string(out, record->topic);
+	buffer_append_format(out, ",\"partition\":%d,\"offset\":%lld,\"timestamp\":",
+			     (int)record->partition, (long long)record->offset);
+	if (record->timestamp_ms < 0)
+		buffer_append_text(out, "null");
+	else
+		buffer_append_u64(out, (uint64_t)record->timestamp_ms);
 }
 
-static json_t *headers_of(const struct record *record)
+static void append_headers(const struct record *record, struct buffer *out)
 {
 	json_t *headers = json_object();
 
 	for (size_t i = 0; i < record->header_count; i++)
 		add_header(headers, &record->headers[i]);
-	return headers;
+	append_name("headers", "", out);
+	append_compact(headers, out);
+	json_decref(headers);
 }
 
 static void append_key(const struct record *record, struct buffer *out)
@@ -205,17 +209,11 @@ static void append_key(const struct record *record, struct buffer *out)
 
 void envelope_append_record(const struct envelope_content *content, struct buffer *out)
 {
-	const struct record *record = content->record;
-	json_t *head = head_of(record), *headers = headers_of(record);
-
-	envelope_open(head, out);
-	append_key(record, out);
-	append_name("headers", "", out);
-	append_compact(headers, out);
+	append_head(content->record, out);
+	append_key(content->record, out);
+	append_headers(content->record, out);
 	envelope_append_value("value", envelope_form_of_value(content), content, out);
 	buffer_append_text(out, "}");
-	json_decref(head);
-	json_decref(headers);
 }
 
 void envelope_append_key(const struct record *record, struct buffer *out)
