@@ -4,7 +4,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "event/document.h"
-#include "event/mapping.h"
+#include "feed/feed_event.h"
 #include "journal_priv.h"
 
 static struct journal_topic *find_topic(struct journal *journal, const char *name)
@@ -120,17 +120,15 @@ static const json_t *decode(struct decoded *decoded, const struct record *record
 static void append(struct journal *journal, const struct feed *feed, struct journal_part *part,
 		   const struct record *record, struct decoded *decoded)
 {
-	const struct mapping *mapping = feed->stream->mapping;
 	const json_t *document = decode(decoded, record, feed->stream->parts);
-	struct slice id = {0};
+	const struct feed_event event = feed_event_of(feed, record, document, &journal->keys);
 
-	if (feed_route(feed, record, document, &journal->keys)) {
+	if (feed_event_is_journaled(feed, &event))
+		journal_writer_add(
+		    journal->writer, part, &event.kept, &journal->keys,
+		    feed_event_custom_id(feed, &event, document, &journal->custom_id));
+	else
 		journal_writer_pass(journal->writer, part, record);
-		return;
-	}
-	if (mapping_has_custom_id(mapping))
-		id = mapping_custom_id(mapping, document, &journal->custom_id);
-	journal_writer_add(journal->writer, part, record, &journal->keys, id);
 }
 
 /* What was read last is read again at a start: where it is another record, all is. */

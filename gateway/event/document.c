@@ -123,7 +123,7 @@ json_t *document_parse(struct slice text)
 	return json;
 }
 
-static json_t *string(struct slice text)
+json_t *document_string(struct slice text)
 {
 	json_t *json = text.len ? json_stringn(text.base, text.len) : json_string("");
 	struct buffer repaired = {0};
@@ -142,35 +142,41 @@ static json_t *headers(const struct record *record)
 	json_t *object = json_object();
 
 	for (size_t i = 0; i < record->header_count; i++) {
-		json_t *name = string(record->headers[i].name);
+		json_t *name = document_string(record->headers[i].name);
 
 		json_object_setn_new(object, json_string_value(name), json_string_length(name),
-				     string(record->headers[i].value));
+				     document_string(record->headers[i].value));
 		json_decref(name);
 	}
 	return object;
 }
 
-/* The key or the value in the form that is asked for. Errors: ERROR_INVALID. */
-static int add_bytes(json_t *document, const char *name, bool present, struct slice bytes,
-		     bool as_json)
+/* The key or the value in the form that is asked for; NULL: it can't be had so. */
+static json_t *bytes(bool present, struct slice text, bool as_json)
 {
-	json_t *json;
-
 	if (!present)
-		json = json_null();
-	else
-		json = as_json ? document_parse(bytes) : string(bytes);
+		return json_null();
+	return as_json ? document_parse(text) : document_string(text);
+}
+
+static json_t *value(const struct record *record, unsigned parts)
+{
+	return record->left_out ? NULL
+				: bytes(record->has_value, record->value, parts & DOCUMENT_VALUE);
+}
+
+/* Errors: ERROR_INVALID: there is none. */
+static int add(json_t *document, const char *name, json_t *json, json_t *otherwise)
+{
 	if (!json)
-		return ERROR_INVALID;
-	json_object_set_new(document, name, json);
-	return 0;
+		json = otherwise;
+	return json_object_set_new(document, name, json) ? ERROR_INVALID : 0;
 }
 
 static void add_scalars(json_t *document, const struct record *record, unsigned parts)
 {
 	if (parts & DOCUMENT_TOPIC)
-		json_object_set_new(document, "topic", string(record->topic));
+		json_object_set_new(document, "topic", document_string(record->topic));
 	if (parts & DOCUMENT_PARTITION)
 		json_object_set_new(document, "partition", json_integer(record->partition));
 	if (parts & DOCUMENT_OFFSET)
@@ -181,24 +187,40 @@ static void add_scalars(json_t *document, const struct record *record, unsigned 
 		json_object_set_new(document, "headers", headers(record));
 }
 
+/* `otherwise` stands for what can't be had; NULL: that is an error. */
+static int build(const struct record *record, unsigned parts, json_t *otherwise, json_t *document)
+{
+	int rc = 0;
+
+	add_scalars(document, record, parts);
+	if (parts & (DOCUMENT_KEY | DOCUMENT_KEY_JSON))
+		rc = add(document, "key",
+			 bytes(record->has_key, record->key, parts & DOCUMENT_KEY_JSON), otherwise);
+	if (!rc && (parts & (DOCUMENT_VALUE | DOCUMENT_VALUE_TEXT)))
+		rc = add(document, "value", value(record, parts), otherwise);
+	return rc;
+}
+
 int document_build(const struct record *record, unsigned parts, json_t **document)
 {
 	json_t *built = json_object();
-	int rc = 0;
+	int rc = build(record, parts, NULL, built);
 
-	add_scalars(built, record, parts);
-	if (parts & (DOCUMENT_KEY | DOCUMENT_KEY_JSON))
-		rc = add_bytes(built, "key", record->has_key, record->key,
-			       parts & DOCUMENT_KEY_JSON);
-	if (!rc && (parts & (DOCUMENT_VALUE | DOCUMENT_VALUE_TEXT)))
-		rc = add_bytes(built, "value", record->has_value, record->value,
-			       parts & DOCUMENT_VALUE);
 	if (rc) {
 		json_decref(built);
 		return rc;
 	}
 	*document = built;
 	return 0;
+}
+
+json_t *document_build_decodable(const struct record *record, unsigned parts)
+{
+	json_t *built = json_object();
+	int rc = build(record, parts, pattern_unknown(), built);
+
+	assert(!rc);
+	return built;
 }
 
 unsigned document_parts_of(const struct pattern *pattern)

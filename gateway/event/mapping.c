@@ -5,6 +5,7 @@
 
 #include "base/mem.h"
 #include "event/document.h"
+#include "event/envelope.h"
 #include "event/frame.h"
 #include "event/json_pointer_priv.h"
 
@@ -19,6 +20,7 @@ struct origin {
 struct mapping {
 	struct origin event, data, id, retry;
 	int64_t retry_ms; /* the constant; < 0: none */
+	enum envelope envelope;
 	unsigned parts;
 };
 
@@ -162,14 +164,30 @@ static int read_retry(struct reader *reader, const char *field, const json_t *so
 	return 0;
 }
 
+static int read_envelope(struct reader *reader, const char *field, const json_t *source)
+{
+	static const char *const names[] = {
+	    [ENVELOPE_NONE] = "none",
+	    [ENVELOPE_RECORD] = "record",
+	    [ENVELOPE_CLOUDEVENTS] = "cloudevents",
+	};
+	const char *name = json_string_value(source);
+
+	for (size_t i = 0; name && i < sizeof(names) / sizeof(names[0]); i++) {
+		if (strcmp(names[i], name))
+			continue;
+		reader->mapping->envelope = (enum envelope)i;
+		return 0;
+	}
+	return refuse(reader, field, "must be \"none\", \"record\" or \"cloudevents\"");
+}
+
 static const struct field {
 	const char *name;
 	int (*read)(struct reader *reader, const char *field, const json_t *source);
 } fields[] = {
-    {"event", read_event},
-    {"data", read_data},
-    {"id", read_id},
-    {"retry", read_retry},
+    {"event", read_event}, {"data", read_data},         {"id", read_id},
+    {"retry", read_retry}, {"envelope", read_envelope},
 };
 
 static bool is_field(const char *name)
@@ -210,11 +228,12 @@ static int read_mapping(struct reader *reader, const json_t *source)
 	const char *unknown;
 
 	if (!json_is_object(source))
-		return refuse(reader, NULL, "must be an object of event, data, id and retry");
+		return refuse(reader, NULL,
+			      "must be an object of event, data, id, retry and envelope");
 	unknown = unknown_field(source);
 	if (unknown)
 		return refuse(reader, unknown,
-			      "unknown field; known are event, data, id and retry");
+			      "unknown field; known are event, data, id, retry and envelope");
 	return read_fields(reader, source);
 }
 
@@ -337,12 +356,47 @@ static int64_t find_retry(const struct mapping *mapping, const json_t *document)
 	return number >= 0 && number <= RETRY_MAX_MS ? (int64_t)number : -1;
 }
 
+/* What `data` says, as JSON: a new reference, or NULL. */
+static json_t *select_json(const struct mapping *mapping, const json_t *document)
+{
+	if (mapping->data.constant)
+		return json_string(mapping->data.constant);
+	/* Jansson counts references of what is constant to us, too. */
+	return json_incref((json_t *)(uintptr_t)document_at(document, mapping->data.pointer));
+}
+
+static void append_envelope(const struct mapping *mapping, const struct envelope_content *content,
+			    struct buffer *out)
+{
+	if (mapping->envelope == ENVELOPE_RECORD)
+		envelope_append_record(content, out);
+	else
+		envelope_append_cloudevent(content, out);
+}
+
+static void append_enveloped(const struct mapping *mapping, const struct record *record,
+			     const json_t *document, struct slice type, struct buffer *out)
+{
+	bool selected = mapping->data.constant || mapping->data.pointer;
+	json_t *selection = selected ? select_json(mapping, document) : NULL;
+	const struct envelope_content content = {record, document, selected, selection, type};
+
+	append_envelope(mapping, &content, out);
+	json_decref(selection);
+}
+
 /* False where the event has no data. `own` as in find_line(). */
 static bool find_data(const struct mapping *mapping, const struct record *record,
-		      const json_t *document, struct buffer *own, struct slice *data)
+		      const json_t *document, struct slice type, struct buffer *own,
+		      struct slice *data)
 {
 	const json_t *json;
 
+	if (mapping->envelope) {
+		append_enveloped(mapping, record, document, type, own);
+		*data = buffer_slice(own);
+		return true;
+	}
 	if (mapping->data.constant) {
 		*data = slice_of(mapping->data.constant);
 		return true;
@@ -364,21 +418,45 @@ struct slice mapping_custom_id(const struct mapping *mapping, const json_t *docu
 	return find_line(&mapping->id, document, own);
 }
 
+/* With the mapping's own id, else `id`, and its retry. */
+static void append_frame(const struct mapping *mapping, const json_t *document, struct slice id,
+			 struct frame *frame, struct buffer *out)
+{
+	struct buffer own_id = {0};
+
+	frame->id = mapping_custom_id(mapping, document, &own_id);
+	if (!frame->id.len)
+		frame->id = id;
+	frame->retry_ms = find_retry(mapping, document);
+	frame_append(out, frame);
+	buffer_free(&own_id);
+}
+
 void mapping_append_frame(const struct mapping *mapping, const struct record *record,
 			  const json_t *document, struct slice id, struct buffer *out)
 {
-	struct buffer own_id = {0}, own_event = {0}, own_data = {0};
-	struct frame frame = {
-	    .id = mapping_custom_id(mapping, document, &own_id),
-	    .event = find_line(&mapping->event, document, &own_event),
-	    .retry_ms = find_retry(mapping, document),
-	};
+	struct buffer own_event = {0}, own_data = {0};
+	struct frame frame = {.event = find_line(&mapping->event, document, &own_event)};
 
-	if (!frame.id.len)
-		frame.id = id;
-	frame.has_data = find_data(mapping, record, document, &own_data, &frame.data);
-	frame_append(out, &frame);
-	buffer_free(&own_id);
+	frame.has_data = find_data(mapping, record, document, frame.event, &own_data, &frame.data);
+	append_frame(mapping, document, id, &frame, out);
 	buffer_free(&own_event);
+	buffer_free(&own_data);
+}
+
+void mapping_append_tombstone(const struct mapping *mapping, const char *type,
+			      const struct record *record, const json_t *document, struct slice id,
+			      struct buffer *out)
+{
+	const struct envelope_content content = {.record = record, .type = slice_of(type)};
+	struct buffer own_data = {0};
+	struct frame frame = {.event = content.type, .has_data = true};
+
+	if (mapping->envelope)
+		append_envelope(mapping, &content, &own_data);
+	else
+		envelope_append_key(record, &own_data);
+	frame.data = buffer_slice(&own_data);
+	append_frame(mapping, document, id, &frame, out);
 	buffer_free(&own_data);
 }

@@ -5,6 +5,14 @@
 static int walk_node(const struct pattern_node *node, const json_t *value, struct route_keys *keys,
 		     struct route_set *set);
 
+/* As jansson's own constants are: this count of references stays as it is. */
+static json_t unknown = {JSON_NULL, (size_t)-1};
+
+json_t *pattern_unknown(void)
+{
+	return &unknown;
+}
+
 static bool value_holds(const struct pattern_leaf *leaf, const struct pattern_value *value)
 {
 	if (pattern_constants_hold(&leaf->constants, value))
@@ -69,6 +77,8 @@ static bool fields_hold(const struct pattern_node *node, const json_t *object)
 
 bool pattern_node_holds(const struct pattern_node *node, const json_t *value)
 {
+	if (value == &unknown)
+		return true;
 	if (node->kind == PATTERN_NODE_LEAF)
 		return leaf_holds(&node->leaf, value);
 	for (size_t i = 0; i < json_array_size(value); i++)
@@ -148,6 +158,8 @@ static int walk_node(const struct pattern_node *node, const json_t *value, struc
 		    pattern_node_holds(node, value) ? route_set_unit(keys) : route_set_start(keys);
 		return 0;
 	}
+	if (value == &unknown)
+		return ERROR_INVALID;
 	if (node->kind == PATTERN_NODE_LEAF)
 		return walk_variable_leaf(&node->leaf, value, keys, set);
 	if (json_array_size(value))

@@ -163,14 +163,23 @@ static const struct setting settings[] = {
     {.name = "event",
      .type = SETTING_CUSTOM,
      .read = stream_pattern_read_event,
-     .wanted = "an object of event, data, id and retry",
+     .wanted = "an object of event, data, id, retry and envelope",
      .schema = "{\"type\": \"object\", \"additionalProperties\": false, \"properties\": {"
 	       "\"event\": {\"type\": \"string\"}, \"data\": {\"type\": \"string\"},"
 	       " \"id\": {\"type\": \"string\"}, \"retry\": {\"anyOf\": [{\"type\": \"integer\","
-	       " \"minimum\": 0, \"maximum\": 2147483647}, {\"type\": \"string\"}]}}}",
+	       " \"minimum\": 0, \"maximum\": 2147483647}, {\"type\": \"string\"}]},"
+	       " \"envelope\": {\"enum\": [\"none\", \"record\", \"cloudevents\"]}}}",
      .doc =
-	 "The SSE fields, as constants or as JSON pointers into the record; without it the value "
-	 "is the data."},
+	 "The SSE fields, as constants or as JSON pointers into the record, and what is put around "
+	 "the data; without it the value is the data."},
+    {.name = "tombstones",
+     .type = SETTING_CUSTOM,
+     .fallback = "\"event\"",
+     .read = stream_record_read_tombstones,
+     .wanted = stream_record_tombstones_wanted,
+     .schema = stream_record_tombstones_schema,
+     .doc = "What a record without a value is: an event with empty data, nothing, or an event of "
+	    "its own type with the key."},
     {.name = "start",
      .type = SETTING_CUSTOM,
      .fallback = "\"latest\"",
@@ -210,7 +219,19 @@ static const struct setting settings[] = {
      .max = 64 << 20,
      .fallback = "1MiB",
      .check = check_max_event,
-     .doc = "Larger records are skipped and counted."},
+     .doc = "Records with a larger value are counted, and too_large says what becomes of them."},
+    {.name = "too_large",
+     .type = SETTING_ENUM,
+     FIELD(too_large),
+     .fallback = "error",
+     .values = stream_record_fault_values,
+     .doc = "What stands for a record that is larger than max_event: an error event, or nothing."},
+    {.name = "undecodable",
+     .type = SETTING_ENUM,
+     FIELD(undecodable),
+     .fallback = "skip",
+     .values = stream_record_fault_values,
+     .doc = "What stands for a record that is not JSON where filter or event look into it."},
     {.name = "client_filters",
      .type = SETTING_BOOL,
      FIELD(client_filters),
@@ -241,6 +262,7 @@ static void fini(void *target)
 	if (stream->mapping)
 		mapping_free(stream->mapping);
 	free(stream->topic_param);
+	free(stream->tombstone_event);
 }
 
 const struct config_table stream_table = {

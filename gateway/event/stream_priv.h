@@ -22,6 +22,12 @@ void stream_pattern_read_access(const struct config_at *at, const json_t *value,
 void stream_pattern_read_filter(const struct config_at *at, const json_t *value, void *stream);
 void stream_pattern_read_event(const struct config_at *at, const json_t *value, void *stream);
 
+/* stream_record.c: what becomes of records that are no plain events. */
+void stream_record_read_tombstones(const struct config_at *at, const json_t *value, void *stream);
+extern const char stream_record_tombstones_wanted[], stream_record_tombstones_schema[];
+/* By enum stream_fault. */
+extern const char *const stream_record_fault_values[];
+
 /* After "topics" and "allow_topics". */
 void stream_topics_check(const struct config_at *at, void *stream);
 void stream_topics_check_allowed(const struct config_at *at, void *stream);

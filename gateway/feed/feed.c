@@ -7,9 +7,9 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/metrics.h"
-#include "event/document.h"
 #include "event/event_id.h"
 #include "event/frame.h"
+#include "feed/feed_event.h"
 #include "feed/kept_record_priv.h"
 #include "feed/notice_priv.h"
 
@@ -26,6 +26,17 @@ static uint64_t hash_of(const struct buffer *text)
 	return hash;
 }
 
+/* Of what the journal holds, beside the filter: nothing where it is what it is by default. */
+static void append_choices(const struct stream *stream, struct buffer *text)
+{
+	if (stream->tombstones == STREAM_TOMBSTONES_SKIP && stream->start != STREAM_START_CURRENT)
+		buffer_append_text(text, ";no tombstones");
+	if (stream->too_large == STREAM_FAULT_SKIP)
+		buffer_append_text(text, ";no too large");
+	if (stream->undecodable == STREAM_FAULT_ERROR)
+		buffer_append_text(text, ";undecodable");
+}
+
 /* Lengths stand before the texts, so that no two lists of names look the same. */
 static void set_identity(struct feed *feed)
 {
@@ -36,6 +47,7 @@ static void set_identity(struct feed *feed)
 		buffer_append_format(&text, ",%zu:%s", strlen(feed->topics[i]), feed->topics[i]);
 	feed->hash = hash_of(&text);
 	buffer_append_format(&text, ";%" PRIx64, feed->stream->filter_hash);
+	append_choices(feed->stream, &text);
 	feed->journal_key = hash_of(&text);
 	buffer_free(&text);
 }
@@ -71,33 +83,28 @@ void feed_free(struct feed *feed)
 	free(feed);
 }
 
-/* What a record that is left out though the feed may have wanted it is called, in the metrics and
+/* What a record that can't be sent though the feed may have wanted it is called, in the metrics and
  * in the log. */
-static void count_skipped(struct feed *feed, const struct record *record, int why)
+static void count_fault(struct feed *feed, const struct record *record, enum feed_event_fault fault)
 {
 	static const struct {
-		int code;
 		enum metrics_counter counter;
 		const char *text;
-	} reasons[] = {
-	    {ERROR_LIMIT, METRIC_EVENTS_TOO_LARGE, "a record is larger than max_event"},
-	    {ERROR_INVALID, METRIC_EVENTS_UNDECODABLE, "a record is not JSON"},
-	    {ERROR_DENIED, METRIC_EVENTS_TOO_MANY_KEYS, "a record has too many route keys"},
+	} faults[] = {
+	    [FEED_EVENT_TOO_LARGE] = {METRIC_EVENTS_TOO_LARGE, "a record is larger than max_event"},
+	    [FEED_EVENT_UNDECODABLE] = {METRIC_EVENTS_UNDECODABLE, "a record is not JSON"},
+	    [FEED_EVENT_TOO_MANY_KEYS] = {METRIC_EVENTS_TOO_MANY_KEYS,
+					  "a record has too many route keys"},
 	};
 	uint64_t suppressed;
 
-	for (size_t i = 0; i < sizeof(reasons) / sizeof(reasons[0]); i++) {
-		if (reasons[i].code != why)
-			continue;
-		metrics_add(reasons[i].counter, 1);
-		atomic_fetch_add(&feed->skipped, 1);
-		if (!log_limit_pass(&feed->skip_log, SKIP_LOG_INTERVAL_MS, &suppressed))
-			return;
-		log_event(LOG_WARN, "feed", reasons[i].text, LOG_STR("stream", feed->stream->name),
-			  LOG_SLICE("topic", record->topic),
+	metrics_add(faults[fault].counter, 1);
+	atomic_fetch_add(&feed->skipped, 1);
+	if (log_limit_pass(&feed->skip_log, SKIP_LOG_INTERVAL_MS, &suppressed))
+		log_event(LOG_WARN, "feed", faults[fault].text,
+			  LOG_STR("stream", feed->stream->name), LOG_SLICE("topic", record->topic),
 			  LOG_INT("partition", record->partition),
 			  LOG_INT("offset", record->offset), LOG_INT("suppressed", suppressed));
-	}
 }
 
 bool feed_is_filtered(const struct feed *feed)
@@ -113,30 +120,8 @@ void feed_append_id_line(const struct feed *feed, const struct position *positio
 	buffer_append_text(out, "\n");
 }
 
-int feed_route(const struct feed *feed, const struct record *record, const json_t *document,
-	       struct route_keys *keys)
-{
-	int rc;
-
-	route_keys_clear(keys);
-	if (record->value.len > feed->stream->max_event_bytes)
-		return ERROR_LIMIT;
-	if (feed->stream->parts && !document)
-		return ERROR_INVALID;
-	if (!feed->stream->filter)
-		return 0;
-	rc = pattern_event_keys(feed->stream->filter, document, keys);
-	if (rc)
-		return ERROR_DENIED;
-	if (!keys->count)
-		return ERROR_NOT_FOUND;
-	if (!feed_is_filtered(feed))
-		route_keys_clear(keys);
-	return 0;
-}
-
-static void append(struct feed *feed, uint32_t topic, const struct record *record,
-		   const json_t *document, int64_t previous_next)
+static void append(struct feed *feed, uint32_t topic, const struct feed_event *event,
+		   const struct record *record, const json_t *document, int64_t previous_next)
 {
 	const struct window_entry entry = {
 	    .topic = (uint16_t)topic,
@@ -150,10 +135,10 @@ static void append(struct feed *feed, uint32_t topic, const struct record *recor
 	buffer_clear(&feed->scratch.frame);
 	buffer_clear(&feed->scratch.record);
 	event_id_encode(feed->hash, 0, &feed->position, &feed->scratch.id);
-	mapping_append_frame(feed->stream->mapping, record, document,
-			     buffer_slice(&feed->scratch.id), &feed->scratch.frame);
+	feed_event_append(feed, event, record, document, buffer_slice(&feed->scratch.id),
+			  &feed->scratch.frame);
 	if (feed->stream->keeps_records)
-		kept_record_append(record, &feed->scratch.record);
+		kept_record_append(&event->kept, &feed->scratch.record);
 	window_append(feed->window, &entry, &feed->scratch.keys,
 		      buffer_slice(&feed->scratch.record), buffer_slice(&feed->scratch.frame),
 		      &feed->position, previous_next);
@@ -166,14 +151,13 @@ void feed_append(struct feed *feed, uint32_t topic, const struct record *record,
 {
 	uint32_t partition = (uint32_t)record->partition;
 	int64_t previous_next = position_get(&feed->position, topic, partition);
-	int rc;
+	const struct feed_event event = feed_event_of(feed, record, document, &feed->scratch.keys);
 
 	feed_move(feed, topic, record->partition, record->offset + 1);
-	rc = feed_route(feed, record, document, &feed->scratch.keys);
-	if (!rc)
-		append(feed, topic, record, document, previous_next);
-	else
-		count_skipped(feed, record, rc);
+	if (event.fault)
+		count_fault(feed, record, event.fault);
+	if (feed_event_is_sent(&event))
+		append(feed, topic, &event, record, document, previous_next);
 }
 
 void feed_move(struct feed *feed, uint32_t topic, int32_t partition, int64_t next)

@@ -4,10 +4,11 @@
 
 /*
  * In host order: i64 timestamp, u32 number of headers, then key, value, and each header's name and
- * value as u32 length and bytes; no bytes at all have the length NONE.
+ * value as u32 length and bytes; no bytes at all have the length NONE, a value that is left out
+ * LEFT_OUT.
  */
 enum { NUMBER_BYTES = 4 };
-static const uint32_t NONE = UINT32_MAX;
+static const uint32_t NONE = UINT32_MAX, LEFT_OUT = UINT32_MAX - 1;
 
 static void append_number(struct buffer *out, uint32_t number)
 {
@@ -16,7 +17,7 @@ static void append_number(struct buffer *out, uint32_t number)
 
 static void append_bytes(struct buffer *out, bool present, struct slice bytes)
 {
-	assert(bytes.len < NONE);
+	assert(bytes.len < LEFT_OUT);
 	append_number(out, present ? (uint32_t)bytes.len : NONE);
 	if (present && bytes.len)
 		buffer_append_slice(out, bytes);
@@ -27,7 +28,10 @@ void kept_record_append(const struct record *record, struct buffer *out)
 	buffer_append(out, &record->timestamp_ms, sizeof(record->timestamp_ms));
 	append_number(out, (uint32_t)record->header_count);
 	append_bytes(out, record->has_key, record->key);
-	append_bytes(out, record->has_value, record->value);
+	if (record->left_out)
+		append_number(out, LEFT_OUT);
+	else
+		append_bytes(out, record->has_value, record->value);
 	for (size_t i = 0; i < record->header_count; i++) {
 		const struct record_header *header = &record->headers[i];
 
@@ -58,6 +62,18 @@ static bool take_bytes(struct slice *rest, struct slice *bytes)
 	return true;
 }
 
+static void take_value(struct slice *rest, struct record *record)
+{
+	uint32_t len;
+	struct slice ahead = *rest;
+
+	take(&ahead, &len, NUMBER_BYTES);
+	record->left_out = len == LEFT_OUT;
+	if (record->left_out)
+		*rest = ahead;
+	record->has_value = record->left_out || take_bytes(rest, &record->value);
+}
+
 void kept_record_read(struct slice bytes, struct buffer *headers, struct record *record)
 {
 	uint32_t count;
@@ -66,7 +82,7 @@ void kept_record_read(struct slice bytes, struct buffer *headers, struct record 
 	take(&bytes, &record->timestamp_ms, sizeof(record->timestamp_ms));
 	take(&bytes, &count, NUMBER_BYTES);
 	record->has_key = take_bytes(&bytes, &record->key);
-	record->has_value = take_bytes(&bytes, &record->value);
+	take_value(&bytes, record);
 	for (uint32_t i = 0; i < count; i++) {
 		struct record_header header;
 

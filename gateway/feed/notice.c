@@ -70,6 +70,19 @@ void notice_append_limit(struct buffer *out, struct slice id, const char *reason
 	buffer_free(&data);
 }
 
+void notice_append_error(struct buffer *out, struct slice id, const char *code, struct slice topic,
+			 int32_t partition, int64_t offset)
+{
+	struct buffer data = {0};
+
+	buffer_append_format(&data, "{\"code\":\"%s\",\"retry\":true,\"topic\":", code);
+	buffer_append_json_string(&data, topic);
+	buffer_append_format(&data, ",\"partition\":%d,\"offset\":%lld}", (int)partition,
+			     (long long)offset);
+	append_event(out, id, "error", buffer_slice(&data));
+	buffer_free(&data);
+}
+
 void notice_append_retry(struct buffer *out, uint64_t retry_ms)
 {
 	buffer_append_text(out, "retry: ");

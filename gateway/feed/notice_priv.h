@@ -8,6 +8,8 @@
  *     limit      {"reason": "current_keys", "keys": 100000, "bytes": 16777216}
  *                                              the state is larger; the stream ends
  *     revoked    {"reason": "token_revoked"}   likewise
+ *     error      {"code": "too_large", "retry": true, "topic": "orders", "partition": 3,
+ *                 "offset": 17}                in place of a record; the stream goes on
  *
  * Pure. Thread: any.
  */
@@ -37,6 +39,9 @@ void notice_append_timeout(struct buffer *out, const char *reason);
 void notice_append_limit(struct buffer *out, struct slice id, const char *reason, uint64_t keys,
 			 uint64_t bytes);
 void notice_append_revoked(struct buffer *out);
+/* `code`: "too_large" (for max_event), "undecodable" (it is not JSON). */
+void notice_append_error(struct buffer *out, struct slice id, const char *code, struct slice topic,
+			 int32_t partition, int64_t offset);
 /* Come back after this time; dispatches nothing. */
 void notice_append_retry(struct buffer *out, uint64_t retry_ms);
 /* Moves the last event id, dispatches nothing. */

@@ -5,7 +5,7 @@
 #include "base/mem.h"
 #include "event/event_id.h"
 #include "event/frame.h"
-#include "feed/feed.h"
+#include "feed/feed_event.h"
 #include "feed/notice_priv.h"
 #include "feed/replay_priv.h"
 
@@ -115,22 +115,22 @@ static void put_key(struct replay_state *state, struct keyed *keyed, const struc
 }
 
 bool replay_current_take(struct replay_job *job, const struct replay_worker *worker,
-			 const struct record *record, const json_t *document, bool wanted)
+			 const struct record *record, const json_t *document,
+			 const struct feed_event *event)
 {
 	const struct replay_settings *settings = worker->settings;
 	struct replay_state *state = job->state;
 	struct buffer frame = {0};
 	struct keyed *keyed;
 
-	if (!record->has_key || (record->has_value && !wanted))
+	if (!record->has_key || (record->has_value && !event))
 		return true;
 	keyed = keyed_new(job, record);
 	if (!remove_key(state, keyed) || !record->has_value) {
 		keyed_free(keyed);
 		return true;
 	}
-	mapping_append_frame(job->feed->stream->mapping, record, document, (struct slice){0},
-			     &frame);
+	feed_event_append(job->feed, event, record, document, (struct slice){0}, &frame);
 	put_key(state, keyed, &frame);
 	state->full =
 	    state->count > settings->current_keys || state->bytes > settings->current_bytes;

@@ -9,12 +9,15 @@
  * lost. */
 enum { JOURNAL_TRIES = 10 };
 
-/* A state needs the tombstones, too: a filter that looks at the value keeps them out. */
+/* A state needs the tombstones, too: a filter that looks at what their records have, and they may
+ * not have, keeps them out. */
 static bool lacks_tombstones(const struct replay_job *job)
 {
 	const struct pattern *filter = job->feed->stream->filter;
 
-	return job->mode == REPLAY_CURRENT && filter && pattern_looks_at(filter, "value", NULL);
+	return job->mode == REPLAY_CURRENT && filter &&
+	       (pattern_looks_at(filter, "value", NULL) ||
+		pattern_looks_at(filter, "headers", NULL));
 }
 
 bool replay_journal_serves(const struct replay_job *job, const struct replay_worker *worker)

@@ -4,7 +4,7 @@
 #include "base/metrics.h"
 #include "event/document.h"
 #include "event/frame.h"
-#include "feed/feed.h"
+#include "feed/feed_event.h"
 #include "feed/replay_priv.h"
 
 /* One event that may be among the last N. */
@@ -55,15 +55,14 @@ static void keep_last(struct search *search)
 }
 
 static void add_candidate(struct search *search, size_t range, const struct record *record,
-			  const json_t *document)
+			  const json_t *document, const struct feed_event *event)
 {
 	struct buffer frame = {0};
 	int64_t *order = &search->orders[range];
 
 	if (record->timestamp_ms > *order)
 		*order = record->timestamp_ms;
-	mapping_append_frame(search->job->feed->stream->mapping, record, document,
-			     (struct slice){0}, &frame);
+	feed_event_append(search->job->feed, event, record, document, (struct slice){0}, &frame);
 	search->found[search->count++] = (struct candidate){
 	    .topic = search->ranges[range].topic_number,
 	    .partition = (uint32_t)record->partition,
@@ -82,11 +81,12 @@ static bool on_record(void *context, size_t range, const struct record *record)
 	struct search *search = context;
 	unsigned parts = search->job->feed->stream->parts;
 	json_t *document = NULL;
+	struct feed_event event;
 
 	if (parts && document_build(record, parts, &document))
 		document = NULL;
-	if (replay_job_wants(search->job, record, document, &search->keys))
-		add_candidate(search, range, record, document);
+	if (replay_job_wants(search->job, record, document, &search->keys, &event))
+		add_candidate(search, range, record, document, &event);
 	json_decref(document);
 	metrics_add(METRIC_REPLAY_RECORDS, 1);
 	return !atomic_load(&search->job->cancelled);

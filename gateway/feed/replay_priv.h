@@ -14,6 +14,7 @@
 
 struct checks;
 struct fanout;
+struct feed_event;
 struct replay_state;
 struct subscriber;
 
@@ -174,9 +175,10 @@ void replay_place_custom(struct replay_slice *slice);
 enum { REPLAY_MAX_STATES = 16 };
 /* False: the result is set; there is none to be had, or it is full. */
 bool replay_current_begin(struct replay_slice *slice);
-/* False: it is full. */
+/* `event` is the record's, NULL where it is not wanted. False: it is full. */
 bool replay_current_take(struct replay_job *job, const struct replay_worker *worker,
-			 const struct record *record, const json_t *document, bool wanted);
+			 const struct record *record, const json_t *document,
+			 const struct feed_event *event);
 /* After a slice: where all is read, the state goes into the chunk, which may take several. */
 void replay_current_go_on(struct replay_slice *slice);
 /* The state is being sent. */
@@ -186,8 +188,8 @@ void replay_current_free(struct replay *replay, struct replay_job *job);
 bool replay_take_state(struct replay *replay);
 void replay_return_state(struct replay *replay);
 
-/* Is the record for the job's subscriber? `document` may be NULL. */
+/* Does the job's subscriber get the event that the record is? `document` may be NULL. */
 bool replay_job_wants(const struct replay_job *job, const struct record *record,
-		      const json_t *document, struct route_keys *scratch);
+		      const json_t *document, struct route_keys *scratch, struct feed_event *event);
 
 #endif

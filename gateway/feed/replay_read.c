@@ -5,18 +5,19 @@
 #include "event/document.h"
 #include "event/event_id.h"
 #include "feed/checks.h"
-#include "feed/feed.h"
+#include "feed/feed_event.h"
 #include "feed/notice_priv.h"
 #include "feed/replay_priv.h"
 
 bool replay_job_wants(const struct replay_job *job, const struct record *record,
-		      const json_t *document, struct route_keys *scratch)
+		      const json_t *document, struct route_keys *scratch, struct feed_event *event)
 {
-	if (feed_route(job->feed, record, document, scratch))
+	*event = feed_event_of(job->feed, record, document, scratch);
+	if (!feed_event_is_sent(event))
 		return false;
 	if (feed_is_filtered(job->feed) && !route_keys_intersect(scratch, &job->keys))
 		return false;
-	return checks_match(job->checks, record);
+	return checks_match(job->checks, &event->kept);
 }
 
 static uint32_t partitions_of(const struct position *position, uint32_t topic)
@@ -76,14 +77,14 @@ void replay_slice_find_all(struct replay_slice *slice)
 }
 
 static void take_record(struct replay_slice *slice, const struct record *record,
-			const json_t *document)
+			const json_t *document, const struct feed_event *event)
 {
 	struct replay_job *job = slice->job;
 
 	buffer_clear(&slice->id);
 	event_id_encode(job->feed->hash, 0, &job->own, &slice->id);
-	mapping_append_frame(job->feed->stream->mapping, record, document, buffer_slice(&slice->id),
-			     &job->chunk);
+	feed_event_append(job->feed, event, record, document, buffer_slice(&slice->id),
+			  &job->chunk);
 	job->chunk_events++;
 }
 
@@ -93,6 +94,7 @@ bool replay_slice_record(void *context, size_t range, const struct record *recor
 	struct replay_job *job = slice->job;
 	unsigned parts = job->feed->stream->parts;
 	json_t *document = NULL;
+	struct feed_event event;
 	bool wanted, room = true;
 
 	if (parts && document_build(record, parts, &document))
@@ -100,11 +102,12 @@ bool replay_slice_record(void *context, size_t range, const struct record *recor
 	position_set(&job->own, slice->reads[range].topic_number, (uint32_t)record->partition,
 		     record->offset + 1);
 	slice->records++;
-	wanted = replay_job_wants(job, record, document, &slice->keys);
+	wanted = replay_job_wants(job, record, document, &slice->keys, &event);
 	if (job->state)
-		room = replay_current_take(job, slice->worker, record, document, wanted);
+		room = replay_current_take(job, slice->worker, record, document,
+					   wanted ? &event : NULL);
 	else if (wanted)
-		take_record(slice, record, document);
+		take_record(slice, record, document, &event);
 	json_decref(document);
 	return room && job->chunk.len < slice->worker->settings->chunk_bytes &&
 	       !atomic_load(&job->cancelled);

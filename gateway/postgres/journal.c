@@ -2,8 +2,6 @@
 
 #include <endian.h>
 
-#include "event/pattern.h"
-
 enum { NO_VALUE = 0xffffffff };
 
 int64_t journal_route(struct slice route_key)
@@ -73,4 +71,32 @@ int journal_headers_decode(struct slice bytes, struct record_header headers[JOUR
 		count++;
 	}
 	return count;
+}
+
+void journal_routes_encode(const struct route_keys *routes, struct buffer *out)
+{
+	struct slice key;
+
+	for (size_t at = 0; route_keys_next(routes, &at, &key);) {
+		append_length(out, (uint32_t)key.len);
+		buffer_append_slice(out, key);
+	}
+}
+
+int journal_routes_decode(struct slice bytes, struct route_keys *routes)
+{
+	uint32_t length;
+	struct slice key;
+
+	route_keys_clear(routes);
+	while (bytes.len) {
+		if (!take_length(&bytes, &length) || !take_bytes(&bytes, length, &key)) {
+			route_keys_clear(routes);
+			return ERROR_INVALID;
+		}
+		buffer_append(&routes->bytes, &length, sizeof(length));
+		buffer_append_slice(&routes->bytes, key);
+		routes->count++;
+	}
+	return 0;
 }

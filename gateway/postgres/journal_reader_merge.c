@@ -21,7 +21,7 @@ enum { RUN_ROWS = 500, RUN_MIN_BYTES = 4096 };
 const struct database_statement journal_reader_read_statement = {
     "journal_reader_read",
     "select r.n::integer, e.\"offset\", e.event_time, e.key, e.headers, e.value,"
-    "  e.fetched::integer"
+    "  e.left_out, e.fetched::integer"
     " from unnest($2::integer[], $3::integer[], $4::bigint[], $5::bigint[])"
     "   with ordinality r(topic, partition, since, until, n)"
     " join journal_offset o"
@@ -32,10 +32,12 @@ const struct database_statement journal_reader_read_statement = {
     "     sum(f.bytes) over (order by f.\"offset\") - f.bytes as bytes_before"
     "   from ("
     "     select distinct on (j.\"offset\") j.*, coalesce(octet_length(j.key), 0)"
-    "       + coalesce(octet_length(j.headers), 0) + coalesce(octet_length(j.value), 0) as bytes"
+    "       + coalesce(octet_length(j.headers), 0) + coalesce(octet_length(j.value), 0)"
+    "       + coalesce(octet_length(j.left_out), 0) as bytes"
     "     from unnest($6::bigint[]) k(route)"
     "     cross join lateral ("
-    "       select \"offset\", event_time, key, headers, value from journal_event"
+    "       select \"offset\", event_time, key, headers, value, left_out"
+    "       from journal_event"
     "       where feed_id = $1 and route = k.route and topic = r.topic"
     "         and partition = r.partition and \"offset\" >= r.since and \"offset\" < r.until"
     "         and recorded_at >= to_timestamp($7::bigint / 1000000.0)"
@@ -51,6 +53,7 @@ enum {
 	COLUMN_KEY,
 	COLUMN_HEADERS,
 	COLUMN_VALUE,
+	COLUMN_LEFT_OUT,
 	COLUMN_FETCHED
 };
 
@@ -75,6 +78,7 @@ struct merge {
 	uint64_t budget;
 	const struct journal_visitor *visitor;
 	struct record_header *headers;
+	struct route_keys routes;
 };
 
 static int fetch(struct merge *merge, const struct journal_span *spans, size_t count, size_t bytes,
@@ -201,20 +205,25 @@ static int hand_over(struct merge *merge, size_t i)
 	size_t row = run->row++;
 	struct slice headers = database_get_bytes(rows, row, COLUMN_HEADERS);
 	int header_count = headers.base ? journal_headers_decode(headers, merge->headers) : 0;
+	bool left_out = !database_is_null(rows, row, COLUMN_LEFT_OUT);
 	const struct record record = {
 	    .topic = slice_of(merge->selection->topics[span->topic]),
 	    .partition = span->partition,
 	    .offset = database_get_int8(rows, row, COLUMN_OFFSET),
 	    .timestamp_ms = database_get_int8(rows, row, COLUMN_TIME),
 	    .has_key = !database_is_null(rows, row, COLUMN_KEY),
-	    .has_value = !database_is_null(rows, row, COLUMN_VALUE),
+	    .has_value = left_out || !database_is_null(rows, row, COLUMN_VALUE),
 	    .key = database_get_bytes(rows, row, COLUMN_KEY),
 	    .value = database_get_bytes(rows, row, COLUMN_VALUE),
 	    .headers = merge->headers,
 	    .header_count = (size_t)(header_count > 0 ? header_count : 0),
+	    .left_out = left_out,
+	    .routes = left_out ? &merge->routes : NULL,
 	};
 
-	if (header_count < 0)
+	if (header_count < 0 ||
+	    (left_out &&
+	     journal_routes_decode(database_get_bytes(rows, row, COLUMN_LEFT_OUT), &merge->routes)))
 		return ERROR_INVALID;
 	return merge->visitor->record(merge->visitor->context, i, &record) ? 0 : ERROR_CANCELLED;
 }
@@ -244,6 +253,7 @@ static void merge_fini(struct merge *merge)
 	database_result_free(merge->first);
 	free(merge->runs);
 	free(merge->headers);
+	route_keys_free(&merge->routes);
 }
 
 int journal_reader_read(struct journal_reader *reader, const struct journal_selection *selection,

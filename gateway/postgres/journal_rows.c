@@ -6,12 +6,12 @@
 #include "journal_writer_priv.h"
 
 /* The columns that have a length of their own, and those that have not. */
-enum { COLUMNS = 10, FIXED_COLUMNS = 6, LENGTH_BYTES = 4, NULL_LENGTH = -1 };
+enum { COLUMNS = 11, FIXED_COLUMNS = 6, LENGTH_BYTES = 4, NULL_LENGTH = -1 };
 
 /* recorded_at is the transaction's time, by its default. */
 const char journal_rows_copy[] =
     "copy journal_event (feed_id, route, topic, partition, \"offset\", event_time, event_id, key,"
-    " headers, value) from stdin (format binary)";
+    " headers, value, left_out) from stdin (format binary)";
 
 const struct slice journal_rows_header = SLICE_LIT("PGCOPY\n\377\r\n\0\0\0\0\0\0\0\0\0");
 const struct slice journal_rows_trailer = SLICE_LIT("\377\377");
@@ -73,9 +73,10 @@ static size_t append_row(struct journal_writer *writer, const struct journal_par
 			 const struct record *record, int64_t route, struct slice id)
 {
 	struct slice headers = buffer_slice(&writer->headers);
+	struct slice left_out = buffer_slice(&writer->left_out);
 	size_t start = writer->copy.len, fixed = 2 + COLUMNS * LENGTH_BYTES + 4 + 8 + 2 + 4 + 8 + 8;
 	char *row = buffer_reserve(&writer->copy, fixed + id.len + record->key.len + headers.len +
-						      record->value.len);
+						      record->value.len + left_out.len);
 	char *to = put_16(row, COLUMNS);
 
 	to = put_column_32(to, part->feed_id);
@@ -87,7 +88,8 @@ static size_t append_row(struct journal_writer *writer, const struct journal_par
 	to = put_bytes(to, id.len, id);
 	to = put_bytes(to, record->has_key, record->key);
 	to = put_bytes(to, headers.len, headers);
-	to = put_bytes(to, record->has_value, record->value);
+	to = put_bytes(to, record->has_value && !record->left_out, record->value);
+	to = put_bytes(to, record->left_out, left_out);
 	writer->copy.len += (size_t)(to - row);
 	writer->rows++;
 	return start;
@@ -136,6 +138,9 @@ void journal_rows_append(struct journal_writer *writer, const struct journal_par
 
 	buffer_clear(&writer->headers);
 	journal_headers_encode(record, &writer->headers);
+	buffer_clear(&writer->left_out);
+	if (record->left_out)
+		journal_routes_encode(routes, &writer->left_out);
 	list_routes(writer, routes);
 	if (!is_storable_id(event_id))
 		event_id = (struct slice){0};

@@ -22,6 +22,7 @@ void journal_writer_free(struct journal_writer *writer)
 		buffer_free(&writer->scratch[i]);
 	buffer_free(&writer->copy);
 	buffer_free(&writer->headers);
+	buffer_free(&writer->left_out);
 	free(writer->routes.items);
 	free(writer->parts);
 	free(writer->feeds);

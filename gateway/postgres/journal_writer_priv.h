@@ -28,7 +28,7 @@ struct journal_writer {
 	struct buffer copy; /* rows in COPY's binary format, without header and trailer */
 	bool copying;       /* a transaction is open, and so many bytes of `copy` were sent */
 	size_t sent;
-	struct buffer headers, scratch[7];
+	struct buffer headers, left_out, scratch[7];
 	struct {
 		int64_t *items;
 		size_t count, capacity;

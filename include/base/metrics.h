@@ -20,7 +20,7 @@
 	X(EVENTS_IN, "records", "", "Records read from Kafka.")                                    \
 	X(EVENTS_ACCEPTED, "events", "", "Events appended to a feed's window.")                    \
 	X(EVENTS_UNDECODABLE, "events_skipped", "reason=\"undecodable\"",                          \
-	  "Records that a feed left out though it wanted them.")                                   \
+	  "Records that a feed wanted and could not send as they are.")                            \
 	X(EVENTS_TOO_MANY_KEYS, "events_skipped", "reason=\"too_many_route_keys\"", "")            \
 	X(EVENTS_TOO_LARGE, "events_skipped", "reason=\"too_large\"", "")                          \
 	X(DELIVERIES, "deliveries", "", "Events handed to subscribers' sockets.")                  \

@@ -35,9 +35,20 @@ enum document_part {
  *
  * Returns a reference that the caller json_decref()s. Thread: any.
  *
- * Errors: ERROR_INVALID where the value (or key) was to be parsed and is not JSON.
+ * Errors: ERROR_INVALID where the value (or key) was to be parsed and is not JSON, and where a
+ * value is asked for that is left out.
  */
 MUST_CHECK int document_build(const struct record *record, unsigned parts, json_t **document);
+
+/*
+ * The same of a record that cannot be decoded: what cannot be is pattern_unknown(). Returns a
+ * reference. Thread: any.
+ */
+json_t *document_build_decodable(const struct record *record, unsigned parts);
+
+/* A JSON string of the text, with U+FFFD for bytes that are not UTF-8. A new reference. Thread:
+ * any. */
+json_t *document_string(struct slice text);
 
 /* The parts that a pattern over topic, partition, key, headers and value looks at. Thread: any. */
 struct pattern;

@@ -6,7 +6,8 @@
  * A string that starts with "/" is a JSON pointer into the document (event/document.h), anything
  * else a constant; a constant that starts with "/" is written "//…". Without `data` the whole value
  * is the data, byte for byte (a tombstone: empty data). A pointer that finds nothing gives no
- * field; strings give their text, other JSON its compact form.
+ * field; strings give their text, other JSON its compact form. With an `envelope`
+ * (event/envelope.h) the data is that, around what it would be without one.
  */
 #ifndef SLUICE_EVENT_MAPPING_H
 #define SLUICE_EVENT_MAPPING_H
@@ -36,6 +37,12 @@ bool mapping_has_custom_id(const struct mapping *mapping);
  */
 void mapping_append_frame(const struct mapping *mapping, const struct record *record,
 			  const json_t *document, struct slice id, struct buffer *out);
+
+/* The same of a tombstone, as an event of this type whose data is {"key": …}, or the envelope.
+ * Thread: any. */
+void mapping_append_tombstone(const struct mapping *mapping, const char *type,
+			      const struct record *record, const json_t *document, struct slice id,
+			      struct buffer *out);
 
 /*
  * The id that the frame gets from the record itself; empty where the mapping has none or the

@@ -111,9 +111,16 @@ uint64_t route_key_hash(struct slice key);
 uint64_t route_key_stable_hash(struct slice key);
 
 /*
+ * Stands in a document for what cannot be known. Whatever a pattern asks of it holds, unless a
+ * variable is part of that. Elsewhere it is a null. A constant: json_decref() leaves it alone.
+ */
+json_t *pattern_unknown(void);
+
+/*
  * Event side: replaces *keys by the event's set, without repeats; returns 0 (keys->count 0: no
  * subscriber can match) or ERROR_LIMIT where there would be more than PATTERN_MAX_ROUTE_KEYS or
- * PATTERN_MAX_ROUTE_KEY_BYTES; *keys is empty then.
+ * PATTERN_MAX_ROUTE_KEY_BYTES, or ERROR_INVALID where a variable is compared with what is unknown;
+ * keys->count is 0 then.
  */
 MUST_CHECK int pattern_event_keys(const struct pattern *pattern, const json_t *document,
 				  struct route_keys *keys);

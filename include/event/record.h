@@ -9,6 +9,8 @@
 
 #include "base/slice.h"
 
+struct route_keys;
+
 struct record_header {
 	struct slice name;
 	struct slice value;
@@ -26,6 +28,9 @@ struct record {
 	struct slice value;
 	const struct record_header *headers;
 	size_t header_count;
+	bool left_out;                   /* it has a value, which was too large and is not here */
+	const struct route_keys *routes; /* of one whose value is left out, where the journal has
+					    kept it: its route keys; else NULL */
 };
 
 #endif

@@ -42,6 +42,19 @@ enum stream_start {
 /* Where a subscriber goes on when what it missed can't be had. */
 enum stream_on_gap { STREAM_GAP_EARLIEST, STREAM_GAP_LATEST, STREAM_GAP_CLOSE };
 
+/* What becomes of a tombstone that passes the filter. */
+enum stream_tombstones {
+	STREAM_TOMBSTONES_EVENT, /* an event as of any record, with empty data */
+	STREAM_TOMBSTONES_SKIP,
+	STREAM_TOMBSTONES_NAMED, /* an event of a type of its own, with the key */
+};
+
+/* What becomes of a record that a subscriber would get, if it could be sent. */
+enum stream_fault {
+	STREAM_FAULT_SKIP,
+	STREAM_FAULT_ERROR, /* an `error` event that says which one it is */
+};
+
 struct stream {
 	char *name;
 	char *description; /* may be NULL */
@@ -62,9 +75,12 @@ struct stream {
 	enum stream_start start;
 	uint32_t start_last; /* for STREAM_START_LAST */
 	enum stream_on_gap on_gap;
+	enum stream_tombstones tombstones;
+	char *tombstone_event; /* of STREAM_TOMBSTONES_NAMED; else NULL */
+	enum stream_fault too_large, undecodable;
 	uint32_t heartbeat_ms;
 	uint64_t window_bytes;    /* budget of a feed's window */
-	uint32_t max_event_bytes; /* larger records are skipped and counted */
+	uint32_t max_event_bytes; /* records with a larger value are `too_large` */
 	bool user_filters;        /* rows of user_filter narrow what a subject receives */
 	bool client_filters;      /* a request may narrow its stream: ?filter= */
 	bool keeps_records;       /* subscribers may have checks (feed/checks.h): for those

@@ -22,12 +22,12 @@ struct feed {
 	char **topics;               /* owned; numbered in this order in positions */
 	uint32_t topic_count;
 	uint64_t hash; /* of its identity, the same on every replica: stream name and topics */
-	uint64_t journal_key; /* the same of name, topics and filter: what the journal's rows belong
-				 to */
-	struct window *window;        /* owned */
-	_Atomic bool ready;           /* caught up with all its topics once */
+	uint64_t journal_key;  /* the same of name, topics, filter and what becomes of records that
+				  are no plain events: what the journal's rows belong to */
+	struct window *window; /* owned */
+	_Atomic bool ready;    /* caught up with all its topics once */
 	_Atomic uint32_t subscribers; /* on all loops */
-	_Atomic uint64_t skipped;     /* records that it wanted and could not take */
+	_Atomic uint64_t skipped;     /* records that it wanted and could not send */
 	struct log_limit skip_log;
 	/* The registry's, under its lock. */
 	uint32_t references;
@@ -51,8 +51,8 @@ void feed_free(struct feed *feed);
 
 /*
  * Takes a record of its topic number `topic`: filters, frames, appends; moves the position in any
- * case. `document` holds the stream's parts, or is NULL where they could not be decoded (the record
- * is counted and left out).
+ * case. `document` holds the stream's parts, or is NULL where they could not be decoded. What
+ * cannot be sent as it is (feed/feed_event.h) is counted.
  */
 void feed_append(struct feed *feed, uint32_t topic, const struct record *record,
 		 const json_t *document);
@@ -63,12 +63,6 @@ void feed_gap(struct feed *feed, uint32_t topic, int32_t partition, int64_t from
 /* Makes it visible. True where there are new events, so that the loops have to be woken. */
 bool feed_publish(struct feed *feed);
 
-/*
- * For replays, on any thread. Whom the record is for: 0 with its route keys in `keys` (none where
- * the filter tells nobody apart), or a negative code where it is for nobody or can't be decoded.
- */
-MUST_CHECK int feed_route(const struct feed *feed, const struct record *record,
-			  const json_t *document, struct route_keys *keys);
 /* Whether route keys decide who gets what. Thread: any. */
 bool feed_is_filtered(const struct feed *feed);
 /* A frame's id line, of a position other than the feed's. Thread: any. */

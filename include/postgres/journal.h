@@ -12,6 +12,7 @@
 
 #include "base/buffer.h"
 #include "base/error.h"
+#include "event/pattern.h"
 #include "event/record.h"
 
 enum { JOURNAL_NO_ROUTE = 0 };
@@ -30,6 +31,12 @@ enum { JOURNAL_MAX_HEADERS = 1024 };
 /* Points into `bytes`. The number of headers, or ERROR_INVALID. */
 MUST_CHECK int journal_headers_decode(struct slice bytes,
 				      struct record_header headers[JOURNAL_MAX_HEADERS]);
+
+/* Route keys as one bytea: for each u32 length and key; big-endian. Beside a record whose value is
+ * left out, from which they can't be computed again. */
+void journal_routes_encode(const struct route_keys *routes, struct buffer *out);
+/* Replaces *routes. Errors: ERROR_INVALID; then there are none. */
+MUST_CHECK int journal_routes_decode(struct slice bytes, struct route_keys *routes);
 
 /* A journaled feed, as the writer declares it and a reader looks it up. */
 struct journal_feed {

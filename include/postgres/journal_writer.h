@@ -68,8 +68,8 @@ MUST_CHECK int journal_writer_reset(struct journal_writer *writer, struct journa
 				    int64_t offset);
 
 /* Adds the record to the batch (all of it copied) and moves part->reached past it; the part is
- * borrowed until the batch is written or dropped. `routes` as feed_route() gives them; `event_id`
- * empty: none. */
+ * borrowed until the batch is written or dropped. `routes` as feed_event_of() gives them;
+ * `event_id` empty: none. */
 void journal_writer_add(struct journal_writer *writer, struct journal_part *part,
 			const struct record *record, const struct route_keys *routes,
 			struct slice event_id);

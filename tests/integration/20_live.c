@@ -332,8 +332,8 @@ static void test_live_tombstone_arrives_with_empty_data(void **state)
 	watch_close(&watch);
 }
 
-/* The largest value that the stream takes arrives whole over each carrier; a larger one is
- * skipped and counted. */
+/* The largest value that the stream takes arrives whole over each carrier; of a larger one an error
+ * event tells, and it is counted. */
 static void test_live_large_value_arrives_whole(void **state)
 {
 	enum { BYTES = 600 * 1024, TOO_MANY = BYTES + 1 };
@@ -355,9 +355,10 @@ static void test_live_large_value_arrives_whole(void **state)
 	kafka_producer_flush(producer);
 	for (size_t i = 0; i < CARRIER_COUNT; i++) {
 		print_message("%s\n", carriers[i].name);
-		assert_true(watch_until(&watches[i], 2));
-		assert_int_equal(watches[i].events[1].data_len, BYTES);
-		assert_memory_equal(watches[i].events[1].data, value, BYTES);
+		assert_true(watch_until(&watches[i], 3));
+		assert_string_equal(watches[i].events[1].type, "error");
+		assert_int_equal(watches[i].events[2].data_len, BYTES);
+		assert_memory_equal(watches[i].events[2].data, value, BYTES);
 		watch_close(&watches[i]);
 	}
 	assert_true(gateway_process_metric(&gateway, skipped) == 1);

@@ -8,6 +8,7 @@
 
 #include "base/buffer.h"
 #include "event/document.h"
+#include "event/pattern.h"
 
 static const struct record_header headers[] = {
     {{"type", 4}, {"old", 3}},
@@ -293,6 +294,31 @@ static void test_document_pointers_find_what_they_name(void **state)
 	json_decref(document);
 }
 
+/* What cannot be decoded is unknown, the rest as ever; a value that is left out cannot be. */
+static void test_document_decodable_has_what_can_be_had(void **state)
+{
+	struct record record = make_record(SLICE_LIT("{"), SLICE_LIT("{\"a\":"));
+	unsigned parts = DOCUMENT_KEY_JSON | DOCUMENT_VALUE | DOCUMENT_TOPIC;
+	json_t *document = document_build_decodable(&record, parts);
+
+	(void)state;
+	assert_ptr_equal(json_object_get(document, "key"), pattern_unknown());
+	assert_ptr_equal(json_object_get(document, "value"), pattern_unknown());
+	assert_non_null(json_object_get(document, "topic"));
+	json_decref(document);
+	record.key = SLICE_LIT("5");
+	record.has_value = false;
+	document = document_build_decodable(&record, parts);
+	assert_int_equal(json_integer_value(json_object_get(document, "key")), 5);
+	assert_ptr_equal(json_object_get(document, "value"), json_null());
+	json_decref(document);
+	record.has_value = record.left_out = true;
+	record.value = (struct slice){0};
+	assert_int_equal(document_build(&record, DOCUMENT_VALUE_TEXT, &document), ERROR_INVALID);
+	assert_int_equal(document_build(&record, DOCUMENT_VALUE, &document), ERROR_INVALID);
+	check_document(&record, DOCUMENT_KEY, "{\"key\":\"5\"}");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -305,6 +331,7 @@ int main(void)
 	    cmocka_unit_test(test_document_integers_beyond_int64_are_reals),
 	    cmocka_unit_test(test_document_depth_is_bounded),
 	    cmocka_unit_test(test_document_pointers_find_what_they_name),
+	    cmocka_unit_test(test_document_decodable_has_what_can_be_had),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -243,10 +243,10 @@ static void test_mapping_malformed_source_is_refused_with_its_place(void **state
 		const char *pointer;
 		const char *reason; /* a part of it */
 	} rows[] = {
-	    {"\"/value\"", "", "an object of event, data, id and retry"},
-	    {"null", "", "an object of event, data, id and retry"},
-	    {"{\"dat\":\"x\"}", "/dat", "known are event, data, id and retry"},
-	    {"{\"a/b\":1}", "/a~1b", "known are event, data, id and retry"},
+	    {"\"/value\"", "", "an object of event, data, id, retry and envelope"},
+	    {"null", "", "an object of event, data, id, retry and envelope"},
+	    {"{\"dat\":\"x\"}", "/dat", "known are event, data, id, retry and envelope"},
+	    {"{\"a/b\":1}", "/a~1b", "known are event, data, id, retry and envelope"},
 	    {"{\"event\":1}", "/event", "must be a string"},
 	    {"{\"event\":null}", "/event", "must be a string"},
 	    {"{\"event\":\"a\\nb\"}", "/event", "one line"},
@@ -265,6 +265,8 @@ static void test_mapping_malformed_source_is_refused_with_its_place(void **state
 	    {"{\"retry\":\"5000\"}", "/retry", "an integer"},
 	    {"{\"retry\":null}", "/retry", "an integer"},
 	    {"{\"retry\":\"//value\"}", "/retry", "an integer"},
+	    {"{\"envelope\":\"cloudevent\"}", "/envelope", "\"record\" or \"cloudevents\""},
+	    {"{\"envelope\":true}", "/envelope", "\"none\", \"record\""},
 	};
 
 	(void)state;
@@ -279,6 +281,35 @@ static void test_mapping_malformed_source_is_refused_with_its_place(void **state
 			fail_msg("%s: \"%s\": %s", rows[i].source, pointer, reason);
 		json_decref(source);
 	}
+}
+
+/* An envelope is put around what would be the data; the other fields stay as they are. */
+static void test_mapping_envelope_is_around_the_data(void **state)
+{
+#define FRAME(rest)                                                                                \
+	"id: ID\nevent: e\ndata: {\"topic\":\"orders\",\"partition\":3,\"offset\":17,"             \
+	"\"timestamp\":5,\"key\":\"{\\\"id\\\":\\\"k1\\\"}\",\"headers\":{\"type\":\"created\","   \
+	"\"retry\":\"2500\",\"bad\":\"a\\r\\nb\\u0000c\"}," rest "}\n\n"
+	static const struct frame_row rows[] = {
+	    {"{\"envelope\":\"none\"}", SLICE_LIT("x"), "id: ID\ndata: x\n\n"},
+	    {"{\"event\":\"e\",\"envelope\":\"record\"}", SLICE_LIT("{\"a\":\n1.10}"),
+	     FRAME("\"value\":{\"a\":1.10}")},
+	    {"{\"event\":\"e\",\"envelope\":\"record\"}", {NULL, 0}, FRAME("\"value\":null")},
+	    {"{\"event\":\"e\",\"envelope\":\"record\",\"data\":\"/value/a\"}",
+	     SLICE_LIT("{\"a\":[1.10]}"), FRAME("\"value\":[1.1000000000000001]")},
+	    {"{\"event\":\"e\",\"envelope\":\"record\",\"data\":\"/value/b\"}", SLICE_LIT("{}"),
+	     FRAME("\"value\":null")},
+	    {"{\"event\":\"e\",\"envelope\":\"record\",\"data\":\"a\\nb\"}", SLICE_LIT("{}"),
+	     FRAME("\"value\":\"a\\nb\"")},
+	    {"{\"event\":\"/headers/type\",\"envelope\":\"cloudevents\"}", SLICE_LIT("x"),
+	     "id: ID\nevent: created\ndata: {\"specversion\":\"1.0\",\"id\":\"orders/3/17\","
+	     "\"source\":\"/topics/orders\",\"type\":\"created\","
+	     "\"time\":\"1970-01-01T00:00:00.005Z\",\"partitionkey\":\"{\\\"id\\\":\\\"k1\\\"}\","
+	     "\"datacontenttype\":\"text/plain\",\"data\":\"x\"}\n\n"},
+	};
+
+	(void)state;
+	CHECK_TABLE(rows);
 }
 
 /* The id of its own is the frame's, also where it is asked for alone; nothing where there is none.
@@ -322,6 +353,7 @@ int main(void)
 	    cmocka_unit_test(test_mapping_parts_are_those_of_its_pointers),
 	    cmocka_unit_test(test_mapping_malformed_source_is_refused_with_its_place),
 	    cmocka_unit_test(test_mapping_custom_id_is_the_frames),
+	    cmocka_unit_test(test_mapping_envelope_is_around_the_data),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -663,6 +663,44 @@ static void test_pattern_looks_at_its_top_level_fields(void **state)
 	pattern_free(NULL);
 }
 
+/* Whatever is asked of what is unknown holds, unless it has to say whose the event is; what is
+ * known decides as ever. */
+static void test_pattern_unknown_holds_but_says_nothing_of_variables(void **state)
+{
+	static const struct {
+		const char *pattern; /* the key is "k", the value unknown */
+		int rc;
+		uint32_t count;
+	} rows[] = {
+	    {"{\"value\":[1]}", 0, 1},
+	    {"{\"value\":{\"a\":{\"b\":[{\"exists\":false}]}}}", 0, 1},
+	    {"{\"value\":{\"a\":[{\"anything-but\":[\"x\"]}]},\"key\":[\"k\"]}", 0, 1},
+	    {"{\"value\":{\"a\":[1]},\"key\":[\"x\"]}", 0, 0},
+	    {"{\"value\":{\"a\":[1]},\"key\":[\"{path.a}\"]}", 0, 1},
+	    {"{\"$or\":[{\"key\":[\"x\"]},{\"value\":{\"a\":[1]}}]}", 0, 1},
+	    {"{\"$or\":[{\"key\":[\"{path.a}\"]},{\"value\":{\"a\":[1]}}]}", 0, 2},
+	    {"{\"value\":[\"{path.a}\"]}", ERROR_INVALID, 0},
+	    {"{\"value\":{\"a\":[\"{query.opt}\"]}}", ERROR_INVALID, 0},
+	    {"{\"value\":{\"a\":[{\"prefix\":\"{path.a}\"}]}}", ERROR_INVALID, 0},
+	    {"{\"value\":[\"{path.a}\"],\"key\":[\"x\"]}", 0, 0},
+	    {"{\"$or\":[{\"key\":[\"k\"]},{\"value\":{\"a\":[\"{path.a}\"]}}]}", ERROR_INVALID, 0},
+	};
+	json_t *document = json_pack("{s:s, s:o}", "key", "k", "value", pattern_unknown());
+	struct route_keys keys = {0};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct pattern *pattern = compile(rows[i].pattern);
+		int rc = pattern_event_keys(pattern, document, &keys);
+
+		if (rc != rows[i].rc || keys.count != rows[i].count)
+			fail_msg("%s: %d, %u keys", rows[i].pattern, rc, keys.count);
+		pattern_free(pattern);
+	}
+	route_keys_free(&keys);
+	json_decref(document);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -685,6 +723,7 @@ int main(void)
 	    cmocka_unit_test(test_pattern_event_keys_reuse_a_warm_buffer),
 	    cmocka_unit_test(test_pattern_key_bytes_do_not_depend_on_source_order),
 	    cmocka_unit_test(test_pattern_looks_at_its_top_level_fields),
+	    cmocka_unit_test(test_pattern_unknown_holds_but_says_nothing_of_variables),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -65,6 +65,9 @@ static void test_stream_smallest_has_defaults_and_is_closed(void **state)
 	assert_int_equal(stream.heartbeat_ms, 15000);
 	assert_int_equal(stream.window_bytes, 64 << 20);
 	assert_int_equal(stream.max_event_bytes, 1 << 20);
+	assert_int_equal(stream.tombstones, STREAM_TOMBSTONES_EVENT);
+	assert_int_equal(stream.too_large, STREAM_FAULT_ERROR);
+	assert_int_equal(stream.undecodable, STREAM_FAULT_SKIP);
 	assert_int_equal(stream.topic_count, 1);
 	assert_int_equal(stream.param_count, 0);
 	config_fini(&stream_table, &stream);
@@ -233,7 +236,7 @@ static void test_stream_wrong_settings_are_refused(void **state)
 	    {STREAM(",\n\"journal\": {\"retain\": \"30s\"}"),
 	     "f:2: /journal/retain: is \"30s\", but must be a duration from 1m to 366d\n"},
 	    {STREAM(",\n\"event\": {\"evnt\": \"x\"}"),
-	     "f:2: /event/evnt: unknown field; known are event, data, id and retry\n"},
+	     "f:2: /event/evnt: unknown field; known are event, data, id, retry and envelope\n"},
 	    {STREAM(",\n\"event\": {\n\"id\": \"constant\"}"),
 	     "f:3: /event/id: must be a JSON pointer such as \"/value/id\": nobody can resume from "
 	     "an id that all events share\n"},
@@ -242,6 +245,52 @@ static void test_stream_wrong_settings_are_refused(void **state)
 	(void)state;
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
 		check_errors(rows[i].text, rows[i].errors);
+}
+
+/* What becomes of records that are no plain events is read. */
+static void test_stream_records_that_are_no_events_are_read(void **state)
+{
+	struct stream stream = read_stream(STREAM(", \"tombstones\": {\"event\": \"deleted\"},"
+						  " \"too_large\": \"skip\","
+						  " \"undecodable\": \"error\""));
+
+	(void)state;
+	assert_int_equal(stream.tombstones, STREAM_TOMBSTONES_NAMED);
+	assert_string_equal(stream.tombstone_event, "deleted");
+	assert_int_equal(stream.too_large, STREAM_FAULT_SKIP);
+	assert_int_equal(stream.undecodable, STREAM_FAULT_ERROR);
+	config_fini(&stream_table, &stream);
+	stream = read_stream(STREAM(", \"tombstones\": \"skip\""));
+	assert_int_equal(stream.tombstones, STREAM_TOMBSTONES_SKIP);
+	assert_null(stream.tombstone_event);
+	config_fini(&stream_table, &stream);
+}
+
+/* "tombstones" is one of two words, or an event's type. */
+static void test_stream_wrong_tombstones_are_refused(void **state)
+{
+	static const char *const rows[] = {"\"events\"",
+					   "null",
+					   "true",
+					   "{}",
+					   "{\"event\": \"\"}",
+					   "{\"event\": 1}",
+					   "{\"event\": \"a\\nb\"}",
+					   "{\"event\": \"a\\rb\"}",
+					   "{\"event\": \"a\", \"data\": \"b\"}",
+					   "{\"type\": \"a\"}"};
+	char text[256];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		char *errors;
+
+		snprintf(text, sizeof(text), STREAM(",\n\"tombstones\": %s"), rows[i]);
+		errors = errors_of(text);
+		if (strncmp(errors, "f:2: /tombstones: ", 18) || !strstr(errors, "\"deleted\""))
+			fail_msg("%s: %s", rows[i], errors);
+		free(errors);
+	}
 }
 
 /* "start" is one of two words, or a count. */
@@ -660,6 +709,8 @@ int main(void)
 	    cmocka_unit_test(test_stream_undeclared_path_param_is_a_string),
 	    cmocka_unit_test(test_stream_filter_leaves_out_optional_params),
 	    cmocka_unit_test(test_stream_wrong_settings_are_refused),
+	    cmocka_unit_test(test_stream_records_that_are_no_events_are_read),
+	    cmocka_unit_test(test_stream_wrong_tombstones_are_refused),
 	    cmocka_unit_test(test_stream_wrong_start_is_refused),
 	    cmocka_unit_test(test_stream_wrong_params_are_refused),
 	    cmocka_unit_test(test_stream_wrong_filters_are_refused),

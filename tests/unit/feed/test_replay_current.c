@@ -130,6 +130,32 @@ static void test_replay_current_tombstone_removes_the_key(void **state)
 	}
 }
 
+/* Where tombstones are no events they take keys away all the same, and later ones move the id
+ * alone.
+ */
+static void test_replay_current_skipped_tombstone_removes_the_key(void **state)
+{
+	char id[sizeof(client.last_event_id)];
+
+	(void)state;
+	begin(-1);
+	world.stream.tombstones = STREAM_TOMBSTONES_SKIP;
+	for (int user = 0; user < USERS; user++)
+		put(user, false);
+	put(1, true);
+	turn(&world, true);
+	connect_client(&client);
+	settle();
+	assert_int_equal(seen_count, USERS - 1);
+	strcpy(id, client.last_event_id);
+	put(2, true);
+	put(3, false);
+	settle();
+	assert_int_equal(seen_count, USERS);
+	assert_string_not_equal(client.last_event_id, id);
+	end_alone(&world, &client);
+}
+
 /* More keys than it may have: an event says so, with an id that keeps a browser from asking again,
  * and the stream ends. */
 static void test_replay_current_of_too_many_keys_ends(void **state)
@@ -227,6 +253,7 @@ int main(void)
 	    cmocka_unit_test(test_replay_current_gives_each_key_once_then_what_comes),
 	    cmocka_unit_test(test_replay_current_is_not_repeated_to_one_with_an_id),
 	    cmocka_unit_test(test_replay_current_tombstone_removes_the_key),
+	    cmocka_unit_test(test_replay_current_skipped_tombstone_removes_the_key),
 	    cmocka_unit_test(test_replay_current_of_too_many_keys_ends),
 	    cmocka_unit_test(test_replay_current_cut_off_begins_again),
 	    cmocka_unit_test(test_replay_current_of_many_subscribers_waits_its_turn),

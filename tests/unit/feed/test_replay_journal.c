@@ -693,6 +693,40 @@ static void test_replay_journal_of_an_older_log_is_not_read(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
+/* A state is Kafka's where a filter may have kept a key's tombstone out of the journal: one that
+ * looks at what a tombstone need not have as the key's other records do. */
+static void test_replay_journal_serves_a_state_that_has_all_tombstones(void **state)
+{
+	static const struct {
+		const char *filter;
+		bool serves;
+	} rows[] = {
+	    {"{\"key\": [\"a\"]}", true},
+	    {"{\"topic\": [\"t\"], \"partition\": [1]}", true},
+	    {"{\"value\": {\"a\": [1]}}", false},
+	    {"{\"headers\": {\"a\": [\"b\"]}}", false},
+	};
+	const struct replay_journal there = {0};
+	const struct replay_worker worker = {.journal = &there};
+	struct stream stream = {.journal_retain_ms = 1};
+	struct feed feed = {.stream = &stream};
+	struct replay_job job = {.feed = &feed};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		json_t *source = json_loads(rows[i].filter, 0, NULL);
+		struct pattern_error error;
+
+		assert_int_equal(pattern_compile(source, NULL, &stream.filter, &error), 0);
+		job.mode = REPLAY_CURRENT;
+		assert_int_equal(replay_journal_serves(&job, &worker), rows[i].serves);
+		job.mode = REPLAY_RESUME;
+		assert_true(replay_journal_serves(&job, &worker));
+		pattern_free(stream.filter);
+		json_decref(source);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -713,6 +747,7 @@ int main(void)
 	    TEST(test_replay_journal_away_is_asked_again_for_a_custom_id),
 	    TEST(test_replay_journal_that_hangs_is_interrupted_by_the_stop),
 	    TEST(test_replay_journal_of_an_older_log_is_not_read),
+	    cmocka_unit_test(test_replay_journal_serves_a_state_that_has_all_tombstones),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -85,10 +85,43 @@ static void test_journal_headers_beyond_the_limit_are_refused(void **state)
 	buffer_free(&bytes);
 }
 
+/* Route keys come back as they were, none as well; what no encoding gives is refused. */
+static void test_journal_routes_come_back_as_they_were(void **state)
+{
+	static const struct slice malformed[] = {SLICE_LIT("\0"), SLICE_LIT("\0\0\0\1"),
+						 SLICE_LIT("\0\0\0\1ab"),
+						 SLICE_LIT("\0\0\0\1a\xff\xff\xff\xff")};
+	static const struct slice text = SLICE_LIT("\0\0\0\2\0\xff\0\0\0\0");
+	struct route_keys routes = {0};
+	struct buffer bytes = {0};
+	struct slice key;
+	size_t at = 0;
+
+	(void)state;
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(journal_routes_decode(text, &routes), 0);
+	assert_int_equal(routes.count, 2);
+	assert_true(route_keys_next(&routes, &at, &key));
+	assert_true(slice_equal(key, SLICE_LIT("\0\xff")));
+	assert_true(route_keys_next(&routes, &at, &key));
+	assert_int_equal(key.len, 0);
+	journal_routes_encode(&routes, &bytes);
+	assert_true(slice_equal(buffer_slice(&bytes), text));
+	for (size_t i = 0; i < sizeof(malformed) / sizeof(malformed[0]); i++) {
+		assert_int_equal(journal_routes_decode(malformed[i], &routes), ERROR_INVALID);
+		assert_int_equal(routes.count, 0);
+	}
+	assert_int_equal(journal_routes_decode((struct slice){0}, &routes), 0);
+	assert_int_equal(routes.count, 0);
+	buffer_free(&bytes);
+	route_keys_free(&routes);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_journal_routes_are_the_same_for_ever),
+	    cmocka_unit_test(test_journal_routes_come_back_as_they_were),
 	    cmocka_unit_test(test_journal_headers_come_back_as_they_were),
 	    cmocka_unit_test(test_journal_headers_malformed_are_refused),
 	    cmocka_unit_test(test_journal_headers_beyond_the_limit_are_refused),

@@ -37,7 +37,8 @@ static struct {
 	size_t count;
 	size_t stop_after; /* 0: never */
 	int64_t next[MAX_SPANS];
-	struct record last; /* its slices are gone; the lengths are not */
+	struct record last;   /* its slices are gone; the lengths are not */
+	uint32_t route_count; /* of the last one, where its value is left out */
 } visit;
 
 static bool on_record(void *context, size_t span, const struct record *record)
@@ -54,6 +55,7 @@ static bool on_record(void *context, size_t span, const struct record *record)
 	assert_true(slice_equal(record->topic, slice_of(topics[spans[span].topic])));
 	visit.next[span] = record->offset + 1;
 	visit.last = *record;
+	visit.route_count = record->routes ? record->routes->count : UINT32_MAX;
 	return visit.count != visit.stop_after;
 }
 
@@ -228,6 +230,29 @@ static void test_journal_reader_read_gives_records_as_they_were(void **state)
 	assert_int_equal(visit.last.key.len, 0);
 	assert_int_equal(visit.last.value.len, 3);
 	assert_int_equal(visit.last.header_count, 2);
+}
+
+/* Of a value that is left out the row has the route keys in its place. */
+static void test_journal_reader_left_out_value_has_its_routes(void **state)
+{
+	(void)state;
+	complete(0, 0, 0, 10);
+	add_span(0, 0, 0, 10);
+	fixture_execute(
+	    "insert into journal_event values (1, 0, 0, 0, 1, 5, now(), null, 'k', null,"
+	    " null, '\\x00000001610000000162')");
+	assert_int_equal(read_all(), 0);
+	assert_true(visit.last.left_out && visit.last.has_value && visit.last.has_key);
+	assert_int_equal(visit.last.value.len, 0);
+	assert_int_equal(visit.route_count, 2);
+	fixture_execute("update journal_event set left_out = ''");
+	spans[0].from = visit.next[0] = 0;
+	assert_int_equal(read_all(), 0);
+	assert_true(visit.last.left_out);
+	assert_int_equal(visit.route_count, 0);
+	fixture_execute("update journal_event set left_out = '\\x0000'");
+	spans[0].from = visit.next[0] = 0;
+	assert_int_equal(read_all(), ERROR_INVALID);
 }
 
 static int64_t route_of(const char *key)
@@ -579,6 +604,7 @@ int main(void)
 	    TEST(test_journal_reader_feed_declared_later_is_found),
 	    TEST(test_journal_reader_read_merges_by_event_time),
 	    TEST(test_journal_reader_read_gives_records_as_they_were),
+	    TEST(test_journal_reader_left_out_value_has_its_routes),
 	    TEST(test_journal_reader_read_of_several_routes_repeats_nothing),
 	    TEST(test_journal_reader_read_outside_of_what_is_complete_is_refused),
 	    TEST(test_journal_reader_read_goes_on_over_many_fetches),

@@ -188,6 +188,38 @@ static void test_journal_writer_each_route_has_a_row(void **state)
 	route_keys_free(&keys);
 }
 
+/* A value that is left out is null, beside the record's route keys in each of its rows; one that is
+ * there has none beside it. */
+static void test_journal_writer_left_out_value_leaves_its_routes(void **state)
+{
+	struct record record = {.offset = 100, .has_value = true, .left_out = true};
+	struct route_keys keys = {0};
+
+	(void)state;
+	open_feed(HOUR_MS);
+	append_key(&keys, "b");
+	append_key(&keys, "a");
+	journal_writer_add(writer, &part, &record, &keys, (struct slice){0});
+	record.offset++;
+	route_keys_clear(&keys);
+	journal_writer_add(writer, &part, &record, &keys, (struct slice){0});
+	record.offset++;
+	record.left_out = false;
+	journal_writer_add(writer, &part, &record, &keys, (struct slice){0});
+	assert_int_equal(journal_writer_write(writer), 0);
+	assert_int_equal(fixture_count("select count(*) from journal_event where \"offset\" = 100"
+				       " and value is null"
+				       " and left_out = '\\x00000001620000000161'"),
+			 2);
+	assert_int_equal(fixture_count("select count(*) from journal_event where \"offset\" = 101"
+				       " and value is null and left_out = ''"),
+			 1);
+	assert_int_equal(fixture_count("select count(*) from journal_event where \"offset\" = 102"
+				       " and value = '' and left_out is null"),
+			 1);
+	route_keys_free(&keys);
+}
+
 /* Batches that follow each other move the offsets, with and without rows, and say how far each
  * period goes. */
 static void test_journal_writer_batches_move_the_offsets(void **state)
@@ -649,6 +681,7 @@ int main(void)
 	    TEST(test_journal_writer_rows_hold_the_records),
 	    TEST(test_journal_writer_longest_id_fits_the_index),
 	    TEST(test_journal_writer_each_route_has_a_row),
+	    TEST(test_journal_writer_left_out_value_leaves_its_routes),
 	    TEST(test_journal_writer_batches_move_the_offsets),
 	    TEST(test_journal_writer_dropped_batch_is_forgotten),
 	    TEST(test_journal_writer_large_batch_is_sent_ahead),
