@@ -19,6 +19,7 @@
 
 struct settings {
 	char *schema; /* the file's "$schema", for editors */
+	char *server_id; /* what the gateway calls itself */
 	struct http_settings http;
 	struct kafka_settings kafka;
 	struct replay_settings replay;

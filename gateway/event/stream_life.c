@@ -16,13 +16,11 @@ static const char *const heartbeat_kinds[] = {
 };
 
 #define HEARTBEAT_ROW(label)                                                                       \
-	{.name = (label),                                                                          \
-	 .type = SETTING_DURATION,                                                                 \
-	 FIELD(heartbeat_ms),                                                                      \
-	 .min = 100,                                                                               \
-	 .max = 3600000,                                                                           \
-	 .fallback = "15s",                                                                        \
-	 .doc = "How long a stream is silent before it is sent."}
+	{                                                                                          \
+		.name = (label), .type = SETTING_DURATION, FIELD(heartbeat_ms), .min = 100,        \
+		.max = 3600000, .fallback = "15s",                                                 \
+		.doc = "How long a stream is silent before it is sent."                            \
+	}
 
 static void check_name(const struct config_at *at, const char *name)
 {
