@@ -132,8 +132,9 @@ const char stream_heartbeat_wanted[] =
 
 const char stream_heartbeat_schema[] =
     "{\"anyOf\": [" DURATION_SCHEMA ", {\"type\": \"object\", \"additionalProperties\": false,"
-    " \"properties\": {\"every\": " DURATION_SCHEMA ", \"as\": {\"enum\": [\"id\", \"comment\","
-    " \"event\"]}, \"event\": {\"type\": \"string\", \"minLength\": 1}}}]}";
+    " \"properties\": {\"every\": " DURATION_SCHEMA ", \"as\": {\"anyOf\": [{\"enum\": [\"id\","
+    " \"comment\", \"event\"]}, {\"$ref\": \"#/$defs/environment\"}]},"
+    " \"event\": {\"type\": \"string\", \"minLength\": 1}}}]}";
 
 void stream_life_read_heartbeat(const struct config_at *at, const json_t *value, void *target)
 {
