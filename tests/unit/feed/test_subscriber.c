@@ -15,7 +15,10 @@ struct promise_row {
 	bool filtered;
 	int away; /* rounds that a client stays away, about */
 	const char *mapping;
+	int beats; /* heartbeats whenever there is time: an enum stream_heartbeat */
 };
+
+enum { NO_BEATS = -1 };
 
 /* Where an event has no id of its own, the position stands in. */
 #define IDS_THAT_EVENTS_LACK "{\"id\": \"/value/none\"}"
@@ -28,13 +31,19 @@ struct promise_row {
 static void test_subscriber_cut_at_random_gets_every_event_once(void **state)
 {
 	static const struct promise_row rows[] = {
-	    {"window", 64 << 20, false, 20, NULL},
-	    {"window, filtered", 64 << 20, true, 20, NULL},
-	    {"small window, back at once", 64 << 10, false, 1, NULL},
-	    {"replay", 64 << 10, false, 20, NULL},
-	    {"replay, filtered", 64 << 10, true, 20, NULL},
-	    {"window, without ids of their own", 64 << 20, false, 20, IDS_THAT_EVENTS_LACK},
-	    {"replay, without ids of their own", 64 << 10, true, 20, IDS_THAT_EVENTS_LACK},
+	    {"window", 64 << 20, false, 20, NULL, NO_BEATS},
+	    {"window, filtered", 64 << 20, true, 20, NULL, NO_BEATS},
+	    {"small window, back at once", 64 << 10, false, 1, NULL, NO_BEATS},
+	    {"replay", 64 << 10, false, 20, NULL, NO_BEATS},
+	    {"replay, filtered", 64 << 10, true, 20, NULL, NO_BEATS},
+	    {"window, without ids of their own", 64 << 20, false, 20, IDS_THAT_EVENTS_LACK,
+	     NO_BEATS},
+	    {"replay, without ids of their own", 64 << 10, true, 20, IDS_THAT_EVENTS_LACK,
+	     NO_BEATS},
+	    {"window, with heartbeats", 64 << 20, true, 20, NULL, STREAM_HEARTBEAT_ID},
+	    {"replay, with heartbeats", 64 << 10, true, 20, NULL, STREAM_HEARTBEAT_COMMENT},
+	    {"replay, with all of it", 64 << 10, true, 20, IDS_THAT_EVENTS_LACK,
+	     STREAM_HEARTBEAT_EVENT},
 	};
 	static struct world world;
 	static struct client clients[USERS];
@@ -44,6 +53,10 @@ static void test_subscriber_cut_at_random_gets_every_event_once(void **state)
 		open_world(&world, rows[row].window_bytes, rows[row].filtered);
 		if (rows[row].mapping)
 			set_mapping(&world, rows[row].mapping);
+		if (rows[row].beats != NO_BEATS) {
+			world.stream.heartbeat_ms = 0;
+			world.stream.heartbeat_as = (enum stream_heartbeat)rows[row].beats;
+		}
 		for (int i = 0; i < USERS; i++) {
 			init_client(&clients[i], &world, rows[row].filtered ? i : -1);
 			connect_client(&clients[i]);
@@ -69,6 +82,7 @@ static void test_subscriber_cut_at_random_gets_every_event_once(void **state)
 		for (int i = 0; i < USERS; i++) {
 			assert_true(clients[i].received > 0);
 			assert_int_equal(clients[i].gaps, 0);
+			assert_true(clients[i].heartbeats || rows[row].beats == NO_BEATS);
 			disconnect_client(&clients[i]);
 			buffer_free(&clients[i].unparsed);
 		}
