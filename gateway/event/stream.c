@@ -212,7 +212,8 @@ static const struct setting settings[] = {
      .min = 1000,
      .max = INT64_C(30) * 86400000,
      .check = stream_life_check_idle_timeout,
-     .doc = "A stream ends likewise when it has had no event for so long; heartbeats do not count."},
+     .doc =
+	 "A stream ends likewise when it has had no event for so long; heartbeats do not count."},
     {.name = "window",
      .type = SETTING_SIZE,
      FIELD(window_bytes),
