@@ -20,7 +20,7 @@ struct fanout;
 
 struct fanout_settings {
 	uint32_t slow_client_timeout_ms; /* no progress while there is something to write */
-	uint32_t spread_ms;              /* reconnects of clients that are sent away together */
+	uint32_t spread_ms;              /* over which those who are sent away come back */
 	const char *server_id;           /* of this gateway, in heartbeats: one line */
 };
 

@@ -417,8 +417,10 @@ static void test_life_idle_stream_ends_and_comes_back(void **state)
 	for (size_t i = 0; i < CARRIERS; i++) {
 		size_t end = wait_for_type(&watches[i], 1, "timeout"), back;
 
+		/* The first one may come before Kafka's event does. */
+		while (!strcmp(watches[i].events[0].id, watches[i].events[end].id))
+			end = wait_for_type(&watches[i], end + 1, "timeout");
 		assert_event(&watches[i], end, "timeout", "{\"reason\":\"idle\"}");
-		assert_string_not_equal(watches[i].events[0].id, watches[i].events[end].id);
 		assert_in_range(sse_client_facts(watches[i].client).retry_ms, 1, DRAIN_MS + 1);
 		back = wait_for_type(&watches[i], end + 1, "connected");
 		assert_string_equal(watches[i].events[back].id, watches[i].events[end].id);
