@@ -179,6 +179,7 @@ static int make_app(struct gateway *gateway, const char *produce_hint)
 	    .filters = gateway->filters,
 	    .readiness = observe_readiness,
 	    .readiness_context = &gateway->observe,
+	    .server_id = settings->server_id,
 	    .produce_hint = produce_hint,
 	});
 	gateway->observe = (struct observe){

@@ -1,9 +1,18 @@
 #include "settings.h"
 
+#include <limits.h>
 #include <stdlib.h>
+#include <unistd.h>
+
+#include "base/mem.h"
 
 #define FIELD(member) CONFIG_FIELD(struct settings, member)
 #define COUNT(member) CONFIG_COUNT(struct settings, member)
+
+enum { SERVER_ID_MAX_BYTES = 128 };
+
+static const char server_id_characters[] =
+    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._:-";
 
 static const struct setting ingest_rows[] = {
     {.name = "warm",
@@ -169,6 +178,32 @@ static void check_claims(const struct config_at *at, const struct settings *sett
 			      "{\"issuers\": …} or {\"opaque\": true}");
 }
 
+/* What the kernel calls the host; any byte may be in it. */
+static char *host_name(void)
+{
+	char name[HOST_NAME_MAX + 1] = "";
+
+	(void)!gethostname(name, sizeof(name) - 1);
+	for (char *at = name; *at; at++)
+		if (!strchr(server_id_characters, *at))
+			*at = '-';
+	return mem_strdup(*name ? name : "sluice");
+}
+
+static void check_server_id(const struct config_at *at, void *target)
+{
+	struct settings *settings = target;
+	size_t len;
+
+	if (!settings->server_id)
+		settings->server_id = host_name();
+	len = strspn(settings->server_id, server_id_characters);
+	if (settings->server_id[len] || len > SERVER_ID_MAX_BYTES)
+		config_refuse(at, NULL,
+			      "must be 1 to %d letters, digits, \".\", \"_\", \":\" and \"-\"",
+			      SERVER_ID_MAX_BYTES);
+}
+
 static void check_auth(const struct config_at *at, void *target)
 {
 	const struct settings *settings = target;
@@ -224,6 +259,13 @@ static const struct setting rows[] = {
      .type = SETTING_STRING,
      FIELD(schema),
      .doc = "For editors: where sluice.schema.json is."},
+    {.name = "server_id",
+     .type = SETTING_STRING,
+     FIELD(server_id),
+     .min = 1,
+     .check = check_server_id,
+     .doc = "What this gateway calls itself in heartbeats and in the log; without it the host's "
+	    "name."},
     {.name = "listeners",
      .type = SETTING_ARRAY,
      FIELD(http.listeners),

@@ -18,7 +18,8 @@
 #include "postgres/postgres_settings.h"
 
 struct settings {
-	char *schema; /* the file's "$schema", for editors */
+	char *schema;    /* the file's "$schema", for editors */
+	char *server_id; /* what the gateway calls itself */
 	struct http_settings http;
 	struct kafka_settings kafka;
 	struct replay_settings replay;

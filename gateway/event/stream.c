@@ -198,13 +198,31 @@ static const struct setting settings[] = {
      .values = on_gap_values,
      .doc =
 	 "Where a subscriber goes on, after a gap event, when Kafka has deleted what it missed."},
+    {.name = "welcome",
+     .type = SETTING_OBJECT,
+     .table = &stream_welcome_table,
+     .doc = "An event for each subscriber as it comes, right after connected and with its id."},
     {.name = "heartbeat",
+     .type = SETTING_CUSTOM,
+     .fallback = "\"15s\"",
+     .read = stream_life_read_heartbeat,
+     .wanted = stream_heartbeat_wanted,
+     .schema = stream_heartbeat_schema,
+     .doc = "How long a stream is silent before it sends its current id, and what with it."},
+    {.name = "max_age",
      .type = SETTING_DURATION,
-     FIELD(heartbeat_ms),
-     .min = 100,
-     .max = 3600000,
-     .fallback = "15s",
-     .doc = "How long a stream is silent before it sends its current id."},
+     FIELD(max_age_ms),
+     .min = 1000,
+     .max = INT64_C(30) * 86400000,
+     .doc = "A stream ends with a timeout event when it is so old, or up to a tenth younger."},
+    {.name = "idle_timeout",
+     .type = SETTING_DURATION,
+     FIELD(idle_timeout_ms),
+     .min = 1000,
+     .max = INT64_C(30) * 86400000,
+     .check = stream_life_check_idle_timeout,
+     .doc =
+	 "A stream ends likewise when it has had no event for so long; heartbeats do not count."},
     {.name = "window",
      .type = SETTING_SIZE,
      FIELD(window_bytes),
@@ -263,6 +281,7 @@ static void fini(void *target)
 		mapping_free(stream->mapping);
 	free(stream->topic_param);
 	free(stream->tombstone_event);
+	stream_life_fini(stream);
 }
 
 const struct config_table stream_table = {

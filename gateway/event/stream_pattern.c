@@ -3,6 +3,7 @@
 
 #include "base/mem.h"
 #include "event/document.h"
+#include "event/json_template_priv.h"
 #include "event/siphash_priv.h"
 #include "event/stream_priv.h"
 
@@ -71,6 +72,15 @@ static void refuse_unknown(const struct config_at *at, const char *pointer,
 			      names->unknown);
 }
 
+static void refuse(const struct config_at *at, const struct pattern_error *error,
+		   const struct names *names)
+{
+	if (*names->unknown)
+		refuse_unknown(at, error->pointer, names);
+	else
+		config_refuse(at, error->pointer, "%s", error->reason);
+}
+
 /* NULL: it was refused. */
 static struct pattern *compile(const struct config_at *at, const json_t *source,
 			       const struct stream *stream, const char *const *roots)
@@ -82,10 +92,7 @@ static struct pattern *compile(const struct config_at *at, const json_t *source,
 
 	if (!pattern_compile(source, &scope, &pattern, &error))
 		return pattern;
-	if (*names.unknown)
-		refuse_unknown(at, error.pointer, &names);
-	else
-		config_refuse(at, error.pointer, "%s", error.reason);
+	refuse(at, &error, &names);
 	return NULL;
 }
 
@@ -211,4 +218,15 @@ void stream_pattern_read_event(const struct config_at *at, const json_t *value, 
 			      "looks inside the key as JSON, but \"filter\" compares the key as a "
 			      "string: let both look inside, or none");
 	stream->parts |= mapping_parts(stream->mapping);
+}
+
+void stream_pattern_read_welcome(const struct config_at *at, const json_t *value, void *target)
+{
+	struct stream *stream = target;
+	struct names names = {.stream = stream};
+	const struct pattern_scope scope = {.find = find_name, .context = &names};
+	struct pattern_error error;
+
+	if (json_template_compile(value, &scope, &stream->welcome, &error))
+		refuse(at, &error, &names);
 }

@@ -17,10 +17,20 @@ const char *stream_param_place(const struct stream_param *param);
  * stand in it. */
 void stream_param_complete(const struct config_at *at, void *stream);
 
-/* Readers of stream_table's rows that hold patterns and the mapping. */
+/* Readers of stream_table's rows that hold patterns, variables and the mapping. */
 void stream_pattern_read_access(const struct config_at *at, const json_t *value, void *stream);
 void stream_pattern_read_filter(const struct config_at *at, const json_t *value, void *stream);
 void stream_pattern_read_event(const struct config_at *at, const json_t *value, void *stream);
+void stream_pattern_read_welcome(const struct config_at *at, const json_t *value, void *stream);
+
+/* stream_life.c: "welcome", after "params"; "heartbeat", "max_age" and "idle_timeout". */
+extern const struct config_table stream_welcome_table;
+extern const char stream_heartbeat_wanted[];
+extern const char stream_heartbeat_schema[];
+void stream_life_read_heartbeat(const struct config_at *at, const json_t *value, void *stream);
+/* After both. */
+void stream_life_check_idle_timeout(const struct config_at *at, void *stream);
+void stream_life_fini(struct stream *stream);
 
 /* stream_record.c: what becomes of records that are no plain events. */
 void stream_record_read_tombstones(const struct config_at *at, const json_t *value, void *stream);

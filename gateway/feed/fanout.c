@@ -156,13 +156,23 @@ void fanout_tick(struct fanout *fanout)
 	}
 }
 
-void fanout_drain(struct fanout *fanout, uint32_t spread_ms)
+uint64_t fanout_jitter(struct fanout *fanout, uint64_t most)
+{
+	return (uint64_t)rand_r(&fanout->seed) % (most + 1);
+}
+
+uint64_t fanout_retry_ms(struct fanout *fanout)
+{
+	return 1 + fanout_jitter(fanout, fanout->settings->spread_ms);
+}
+
+void fanout_drain(struct fanout *fanout)
 {
 	struct buffer frame = {0};
 
 	for (uint32_t i = 0; i < fanout->all.count; i++) {
 		buffer_clear(&frame);
-		notice_append_retry(&frame, 1 + (uint64_t)rand_r(&fanout->seed) % (spread_ms + 1));
+		notice_append_retry(&frame, fanout_retry_ms(fanout));
 		subscriber_end(fanout->all.members[i], CLOSE_DRAIN, buffer_slice(&frame));
 	}
 	buffer_free(&frame);

@@ -70,6 +70,11 @@ void roster_add(struct roster *roster, struct subscriber *subscriber, uint32_t *
 /* The subscriber that is in this place now; the same one where it was the last. */
 struct subscriber *roster_remove(struct roster *roster, uint32_t place);
 
+/* From 0 to `most`, at random. */
+uint64_t fanout_jitter(struct fanout *fanout, uint64_t most);
+/* When a client that is sent away is to come back. */
+uint64_t fanout_retry_ms(struct fanout *fanout);
+
 /* The feed's share on this loop, made on first use. Takes over the reference on `feed`. */
 struct fanout_feed *fanout_feed_enter(struct fanout *fanout, struct feed *feed);
 void fanout_feed_leave(struct fanout_feed *at);

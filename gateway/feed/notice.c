@@ -1,5 +1,6 @@
 #include "feed/notice_priv.h"
 
+#include "base/clock.h"
 #include "event/frame.h"
 
 static void append_event(struct buffer *out, struct slice id, const char *event, struct slice data)
@@ -15,7 +16,17 @@ static void append_event(struct buffer *out, struct slice id, const char *event,
 	frame_append(out, &frame);
 }
 
-void notice_append_connected(struct buffer *out, struct slice id, const char *stream)
+static void append_id_line(struct buffer *out, struct slice id)
+{
+	if (!id.len)
+		return;
+	buffer_append_text(out, "id: ");
+	buffer_append_slice(out, id);
+	buffer_append_text(out, "\n");
+}
+
+void notice_append_connected(struct buffer *out, struct slice id, const char *stream,
+			     const char *welcome)
 {
 	struct buffer data = {0};
 
@@ -24,6 +35,10 @@ void notice_append_connected(struct buffer *out, struct slice id, const char *st
 	buffer_append_text(&data, "}");
 	append_event(out, id, "connected", buffer_slice(&data));
 	buffer_free(&data);
+	if (!welcome)
+		return;
+	append_id_line(out, id);
+	buffer_append_text(out, welcome);
 }
 
 void notice_append_gap(struct buffer *out, struct slice id, const char *reason,
@@ -44,12 +59,19 @@ void notice_append_gap(struct buffer *out, struct slice id, const char *reason,
 	buffer_free(&data);
 }
 
-void notice_append_timeout(struct buffer *out, const char *reason)
+void notice_append_timeout(struct buffer *out, struct slice id, const char *reason,
+			   uint64_t retry_ms)
 {
 	struct buffer data = {0};
 
 	buffer_append_format(&data, "{\"reason\":\"%s\"}", reason);
-	append_event(out, (struct slice){0}, "timeout", buffer_slice(&data));
+	frame_append(out, &(struct frame){
+			      .id = id,
+			      .event = SLICE_LIT("timeout"),
+			      .data = buffer_slice(&data),
+			      .has_data = true,
+			      .retry_ms = (int64_t)retry_ms,
+			  });
 	buffer_free(&data);
 }
 
@@ -92,12 +114,30 @@ void notice_append_retry(struct buffer *out, uint64_t retry_ms)
 
 void notice_append_id(struct buffer *out, struct slice id)
 {
-	buffer_append_text(out, "id: ");
-	buffer_append_slice(out, id);
-	buffer_append_text(out, "\n\n");
+	append_id_line(out, id);
+	/* Something goes out in any case. */
+	buffer_append_text(out, id.len ? "\n" : ":\n\n");
 }
 
-void notice_append_comment(struct buffer *out)
+void notice_append_comment(struct buffer *out, struct slice id, const struct notice_server *server)
 {
-	buffer_append_text(out, ":\n\n");
+	char time[25];
+
+	clock_format_rfc3339(server->now_unix_ms, time);
+	append_id_line(out, id);
+	buffer_append_format(out, ": %s %s\n\n", server->id, time);
+}
+
+void notice_append_heartbeat(struct buffer *out, struct slice id, const char *event,
+			     const struct notice_server *server)
+{
+	struct buffer data = {0};
+	char time[25];
+
+	clock_format_rfc3339(server->now_unix_ms, time);
+	buffer_append_text(&data, "{\"server_id\":");
+	buffer_append_json_string(&data, slice_of(server->id));
+	buffer_append_format(&data, ",\"time\":\"%s\"}", time);
+	append_event(out, id, event, buffer_slice(&data));
+	buffer_free(&data);
 }

@@ -2,9 +2,12 @@
  * notice: the events that Sluice itself puts into a stream, beside the records' own.
  *
  *     connected  {"stream": "orders"}          the stream is attached; its id is where it begins
+ *     welcome    as the stream says            right after it, with the same id
+ *     heartbeat  {"server_id": "gw-1", "time": "2026-01-31T09:30:00.000Z"}
+ *                                              it has been silent for a while
  *     gap        {"reason": "expired", "missed": [{"topic": "orders", "partition": 3,
  *                 "from": 17, "to": 42}]}      what is known to be missed
- *     timeout    {"reason": "token_expired"}   the stream ends
+ *     timeout    {"reason": "token_expired"}   the stream ends; also "max_age" and "idle"
  *     limit      {"reason": "current_keys", "keys": 100000, "bytes": 16777216}
  *                                              the state is larger; the stream ends
  *     revoked    {"reason": "token_revoked"}   likewise
@@ -28,13 +31,16 @@ struct notice_gap {
 	int64_t to;
 };
 
-void notice_append_connected(struct buffer *out, struct slice id, const char *stream);
+/* `welcome`: a frame without an id; NULL: none. */
+void notice_append_connected(struct buffer *out, struct slice id, const char *stream,
+			     const char *welcome);
 /* `reason`: "expired" (retention was faster), "beyond_end" (the id is ahead of the log), "reset" (a
  * topic was made anew), "unknown_id" (an id of the stream's own that cannot be found),
  * "stale_cursor" (the cursor's position is one of other topics). */
 void notice_append_gap(struct buffer *out, struct slice id, const char *reason,
 		       const struct notice_gap *gaps, size_t count);
-void notice_append_timeout(struct buffer *out, const char *reason);
+void notice_append_timeout(struct buffer *out, struct slice id, const char *reason,
+			   uint64_t retry_ms);
 /* A start: "current" has more keys, or more bytes of events, than it may. */
 void notice_append_limit(struct buffer *out, struct slice id, const char *reason, uint64_t keys,
 			 uint64_t bytes);
@@ -44,8 +50,18 @@ void notice_append_error(struct buffer *out, struct slice id, const char *code, 
 			 int32_t partition, int64_t offset);
 /* Come back after this time; dispatches nothing. */
 void notice_append_retry(struct buffer *out, uint64_t retry_ms);
-/* Moves the last event id, dispatches nothing. */
+
+/* What heartbeats say of the gateway. */
+struct notice_server {
+	const char *id;
+	int64_t now_unix_ms;
+};
+
+/* Moves the last event id, dispatches nothing; an empty id moves nothing. */
 void notice_append_id(struct buffer *out, struct slice id);
-void notice_append_comment(struct buffer *out);
+/* The same with a comment of the server. */
+void notice_append_comment(struct buffer *out, struct slice id, const struct notice_server *server);
+void notice_append_heartbeat(struct buffer *out, struct slice id, const char *event,
+			     const struct notice_server *server);
 
 #endif

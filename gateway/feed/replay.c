@@ -269,6 +269,7 @@ void replay_job_free(struct replay *replay, struct replay_job *job)
 	checks_unref(job->checks);
 	replay_current_free(replay, job);
 	free(job->custom_id);
+	free(job->welcome);
 	position_fini(&job->own);
 	buffer_free(&job->chunk);
 	free(job);

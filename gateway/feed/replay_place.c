@@ -13,7 +13,8 @@ void replay_say_connected(struct replay_job *job)
 	struct buffer id = {0};
 
 	event_id_encode(job->feed->hash, 0, &job->own, &id);
-	notice_append_connected(&job->chunk, buffer_slice(&id), job->feed->stream->name);
+	notice_append_connected(&job->chunk, buffer_slice(&id), job->feed->stream->name,
+				job->welcome);
 	buffer_free(&id);
 }
 

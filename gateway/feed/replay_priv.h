@@ -67,6 +67,7 @@ struct replay_job {
 	uint32_t last;              /* REPLAY_LAST's N */
 	int64_t since_ms;           /* REPLAY_SINCE's */
 	char *custom_id;            /* REPLAY_CUSTOM's */
+	char *welcome;              /* comes after `connected`, if the job says that; may be NULL */
 	struct replay_state *state; /* REPLAY_CURRENT's, while it has one */
 	struct feed *feed;          /* a reference */
 	struct route_keys keys;     /* a copy */

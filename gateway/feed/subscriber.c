@@ -262,12 +262,13 @@ struct slice subscriber_peek(struct subscriber *subscriber, size_t max)
 	return cut(bytes, max);
 }
 
-static void count(uint64_t events, uint64_t arrived_us)
+static void count(struct subscriber *subscriber, uint64_t events, uint64_t arrived_us)
 {
 	uint64_t now_us = clock_monotonic_us();
 
 	if (!events)
 		return;
+	subscriber->event_ms = subscriber->at->fanout->now_ms;
 	metrics_add(METRIC_DELIVERIES, events);
 	if (arrived_us)
 		metrics_observe_latency(now_us > arrived_us ? now_us - arrived_us : 0, events);
@@ -281,7 +282,7 @@ static void consume_pending(struct subscriber *subscriber, size_t n)
 	pending->at += n;
 	if (pending->at < pending->len)
 		return;
-	count(pending->events, 0);
+	count(subscriber, pending->events, 0);
 	subscriber_release(subscriber);
 	free(pending);
 	subscriber->pending = NULL;
@@ -335,7 +336,7 @@ static void consume_window(struct subscriber *subscriber, size_t n)
 			arrived_us = window_entry_at(segment, subscriber->cursor)->arrived_us;
 		consume_segment(subscriber, segment, end, &n, &events);
 	}
-	count(events, arrived_us);
+	count(subscriber, events, arrived_us);
 }
 
 void subscriber_consume(struct subscriber *subscriber, size_t n)

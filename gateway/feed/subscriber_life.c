@@ -32,6 +32,20 @@ static void enter_index(struct subscriber *subscriber, struct route_keys *keys)
 	*keys = (struct route_keys){0};
 }
 
+/* Those who came together have their heartbeats, and their ends, at different times. */
+static void set_times(struct subscriber *subscriber, const struct stream *stream)
+{
+	struct fanout *fanout = subscriber->at->fanout;
+	uint64_t now_ms = fanout->now_ms, max_age_ms = stream->max_age_ms;
+
+	subscriber->progress_ms = subscriber->event_ms = now_ms;
+	subscriber->sent_ms = now_ms - fanout_jitter(fanout, stream->heartbeat_ms);
+	subscriber->max_age_at_ms = UINT64_MAX;
+	if (max_age_ms)
+		subscriber->max_age_at_ms =
+		    now_ms + max_age_ms - fanout_jitter(fanout, max_age_ms / 10);
+}
+
 struct subscriber *subscriber_new(struct fanout *fanout, struct feed *feed, struct route_keys *keys,
 				  const struct subscriber_start *start, int64_t expires_unix_ms,
 				  struct carrier *carrier)
@@ -48,15 +62,15 @@ struct subscriber *subscriber_new(struct fanout *fanout, struct feed *feed, stru
 	subscriber->has_stale_cursor = start->has_stale_cursor;
 	subscriber->checks = checks_ref(start->checks);
 	subscriber->expires_unix_ms = expires_unix_ms;
-	subscriber->progress_ms = fanout->now_ms;
-	subscriber->sent_ms =
-	    fanout->now_ms - (uint64_t)rand_r(&fanout->seed) % (feed->stream->heartbeat_ms + 1);
+	set_times(subscriber, feed->stream);
 	if (start->position) {
 		subscriber->asked = MEM_NEW(struct position);
 		position_copy(subscriber->asked, start->position);
 	}
 	if (start->custom_id.len)
 		subscriber->custom_id = mem_strndup(start->custom_id.base, start->custom_id.len);
+	if (start->welcome.len)
+		subscriber->welcome = mem_strndup(start->welcome.base, start->welcome.len);
 	subscriber->since_ms = start->has_since ? start->since_ms : -1;
 	roster_add(&fanout->all, subscriber, &subscriber->place_in_all);
 	if (subscriber->filtered)
@@ -105,6 +119,7 @@ void subscriber_free(struct subscriber *subscriber, enum close_reason reason)
 	free_position(subscriber->own);
 	free_position(subscriber->asked);
 	free(subscriber->custom_id);
+	free(subscriber->welcome);
 	free(subscriber->reached);
 	free(subscriber->pending);
 	free(subscriber->last_words);
@@ -113,28 +128,76 @@ void subscriber_free(struct subscriber *subscriber, enum close_reason reason)
 	free(subscriber);
 }
 
-static void heartbeat(struct subscriber *subscriber)
+/* Where it stands, unless something is on its way to it or that is not known yet. */
+static struct slice standing(struct subscriber *subscriber, struct buffer *id)
 {
-	struct buffer frame = {0};
+	if (subscriber_is_idle(subscriber))
+		(void)subscriber_position(subscriber, id);
+	return buffer_slice(id);
+}
 
-	if (subscriber->state == SUBSCRIBER_LIVE &&
-	    !mapping_has_custom_id(subscriber->at->feed->stream->mapping))
-		subscriber_append_id(subscriber, &frame);
-	else
-		notice_append_comment(&frame);
+static void append_heartbeat(const struct subscriber *subscriber, struct slice id,
+			     int64_t now_unix_ms, struct buffer *frame)
+{
+	const struct stream *stream = subscriber->at->feed->stream;
+	const struct notice_server server = {subscriber->at->fanout->settings->server_id,
+					     now_unix_ms};
+
+	switch (stream->heartbeat_as) {
+	case STREAM_HEARTBEAT_ID:
+		notice_append_id(frame, id);
+		break;
+	case STREAM_HEARTBEAT_COMMENT:
+		notice_append_comment(frame, id, &server);
+		break;
+	case STREAM_HEARTBEAT_EVENT:
+		notice_append_heartbeat(frame, id, stream->heartbeat_event, &server);
+		break;
+	}
+}
+
+static void heartbeat(struct subscriber *subscriber, int64_t now_unix_ms)
+{
+	struct buffer id = {0}, frame = {0};
+
+	append_heartbeat(subscriber, standing(subscriber, &id), now_unix_ms, &frame);
 	metrics_add(METRIC_HEARTBEATS, 1);
 	subscriber_push(subscriber, buffer_slice(&frame), 0);
+	buffer_free(&id);
 	buffer_free(&frame);
 	subscriber_tell(subscriber);
 }
 
-static void expire(struct subscriber *subscriber)
+/* With its id, so that who comes back does not read again what was not for it. */
+static void time_out(struct subscriber *subscriber, enum close_reason reason, const char *text)
 {
-	struct buffer frame = {0};
+	struct buffer id = {0}, frame = {0};
 
-	notice_append_timeout(&frame, "token_expired");
-	subscriber_end(subscriber, CLOSE_EXPIRED, buffer_slice(&frame));
+	notice_append_timeout(&frame, standing(subscriber, &id), text,
+			      fanout_retry_ms(subscriber->at->fanout));
+	subscriber_end(subscriber, reason, buffer_slice(&frame));
+	buffer_free(&id);
 	buffer_free(&frame);
+}
+
+static bool is_without_events(const struct subscriber *subscriber)
+{
+	uint32_t idle_timeout_ms = subscriber->at->feed->stream->idle_timeout_ms;
+
+	return idle_timeout_ms && subscriber_is_idle(subscriber) &&
+	       subscriber->at->fanout->now_ms - subscriber->event_ms >= idle_timeout_ms;
+}
+
+static void end_in_time(struct subscriber *subscriber, int64_t now_unix_ms)
+{
+	if (subscriber->state == SUBSCRIBER_ENDED)
+		return;
+	if (now_unix_ms >= subscriber->expires_unix_ms)
+		time_out(subscriber, CLOSE_EXPIRED, "token_expired");
+	else if (subscriber->at->fanout->now_ms >= subscriber->max_age_at_ms)
+		time_out(subscriber, CLOSE_MAX_AGE, "max_age");
+	else if (is_without_events(subscriber))
+		time_out(subscriber, CLOSE_IDLE, "idle");
 }
 
 void subscriber_revoke(struct subscriber *subscriber)
@@ -162,12 +225,11 @@ void subscriber_sweep(struct subscriber *subscriber, int64_t now_unix_ms)
 	const struct fanout *fanout = subscriber->at->fanout;
 	uint64_t still_ms = fanout->now_ms - subscriber->progress_ms;
 
-	if (now_unix_ms >= subscriber->expires_unix_ms)
-		expire(subscriber);
+	end_in_time(subscriber, now_unix_ms);
 	if (subscriber_is_idle(subscriber) && subscriber->state != SUBSCRIBER_ENDED) {
 		if (fanout->now_ms - subscriber->sent_ms >=
 		    subscriber->at->feed->stream->heartbeat_ms)
-			heartbeat(subscriber);
+			heartbeat(subscriber, now_unix_ms);
 	} else if (still_ms >= fanout->settings->slow_client_timeout_ms || hogs_chunk(subscriber)) {
 		subscriber_give_up(subscriber, CLOSE_SLOW);
 	} else {

@@ -53,6 +53,7 @@ struct subscriber {
 	char *reached;              /* an event id; NULL: not known */
 	struct position *asked;     /* Last-Event-ID's, until attached */
 	char *custom_id;            /* likewise */
+	char *welcome;              /* a frame; NULL: there is none, or it was said */
 	int64_t since_ms;           /* -1: none */
 	char *keys;                 /* the route keys' bytes, as in struct route_keys */
 	uint32_t keys_len;
@@ -62,6 +63,8 @@ struct subscriber {
 	struct subscriber *dirty; /* links those that a dispatch touched */
 	uint64_t progress_ms;     /* when it last took something, or had nothing to take */
 	uint64_t sent_ms;         /* when something was last sent */
+	uint64_t event_ms;        /* when it last got an event, or began */
+	uint64_t max_age_at_ms;   /* UINT64_MAX: never */
 	int64_t expires_unix_ms;
 	uint32_t place_in_all, place_in_roster;
 };
@@ -98,7 +101,7 @@ struct index_node *subscriber_node_at(struct subscriber *subscriber, uint32_t i)
 
 /* subscriber_life.c: its beginning, its care, and its end. */
 
-/* Once a second: heartbeat, expiry, slowness. */
+/* Once a second: heartbeat, the ends of its time, slowness. */
 void subscriber_sweep(struct subscriber *subscriber, int64_t now_unix_ms);
 
 /* subscriber_checks.c: what narrows it. */
@@ -118,6 +121,9 @@ void subscriber_release(struct subscriber *subscriber);
 void subscriber_pass_frame(struct subscriber *subscriber);
 
 /* subscriber_resume.c: where a subscriber begins. */
+
+/* `connected` was said, and the welcome with it. */
+void subscriber_drop_welcome(struct subscriber *subscriber);
 
 /* The feed is ready: decides where it begins. */
 void subscriber_attach(struct subscriber *subscriber);
@@ -156,8 +162,6 @@ void subscriber_leave_replay(struct subscriber *subscriber);
 /* LIVE with a position of its own: makes `pending` of the frames that come next, with its own ids.
  * Ends when the window's ids are right. */
 void subscriber_merge(struct subscriber *subscriber);
-/* A frame with nothing but the id of its position. LIVE and idle. */
-void subscriber_append_id(struct subscriber *subscriber, struct buffer *out);
 /* The position of one who has everything before `sequence`, which is in `segment` or right after
  * it. Initialises *position. */
 void subscriber_position_at(const struct window_segment *segment, uint64_t sequence,

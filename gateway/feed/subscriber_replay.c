@@ -73,6 +73,8 @@ void subscriber_ask_replay(struct subscriber *subscriber, const struct position 
 	subscriber->job = replay_job_new(fanout->replay, fanout, subscriber, subscriber->at->feed,
 					 &keys, own, wish);
 	subscriber->job->checks = checks_ref(subscriber->checks);
+	if (subscriber->welcome)
+		subscriber->job->welcome = mem_strdup(subscriber->welcome);
 	replay_submit(fanout->replay, subscriber->job);
 }
 
@@ -133,8 +135,9 @@ void subscriber_take_chunk(struct subscriber *subscriber)
 	subscriber_hold(subscriber);
 	subscriber_set_own(subscriber, &job->own);
 	subscriber->slice_mode = (uint8_t)job->mode;
-	subscriber->unplaced =
-	    subscriber->unplaced && (job->result == REPLAY_FAILED || job->mode == REPLAY_CURRENT);
+	subscriber->unplaced = job->mode != REPLAY_RESUME;
+	if (!subscriber->unplaced)
+		subscriber_drop_welcome(subscriber);
 	job->chunk_at_ms = subscriber->at->fanout->now_ms;
 	if (job->chunk.len) {
 		subscriber_push(subscriber, buffer_slice(&job->chunk), job->chunk_events);
@@ -322,21 +325,4 @@ void subscriber_merge(struct subscriber *subscriber)
 	if (subscriber->cursor == subscriber->until &&
 	    position_at_or_before(subscriber->own, &subscriber->at->position))
 		drop_own(subscriber);
-}
-
-void subscriber_append_id(struct subscriber *subscriber, struct buffer *out)
-{
-	struct position merged;
-	struct buffer id = {0};
-
-	if (!subscriber->own) {
-		notice_append_id(out, fanout_feed_id(subscriber->at));
-		return;
-	}
-	position_copy(&merged, subscriber->own);
-	position_merge(&merged, &subscriber->at->position);
-	event_id_encode(subscriber->at->feed->hash, 0, &merged, &id);
-	notice_append_id(out, buffer_slice(&id));
-	buffer_free(&id);
-	position_fini(&merged);
 }

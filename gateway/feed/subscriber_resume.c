@@ -7,6 +7,12 @@
 #include "feed/notice_priv.h"
 #include "feed/subscriber_priv.h"
 
+void subscriber_drop_welcome(struct subscriber *subscriber)
+{
+	free(subscriber->welcome);
+	subscriber->welcome = NULL;
+}
+
 /* `position` NULL: where it begins is not known yet. */
 static void say_connected(struct subscriber *subscriber, const struct position *position)
 {
@@ -14,8 +20,10 @@ static void say_connected(struct subscriber *subscriber, const struct position *
 
 	if (position)
 		event_id_encode(subscriber->at->feed->hash, 0, position, &id);
-	notice_append_connected(&frame, buffer_slice(&id), subscriber->at->feed->stream->name);
+	notice_append_connected(&frame, buffer_slice(&id), subscriber->at->feed->stream->name,
+				subscriber->welcome);
 	subscriber_push(subscriber, buffer_slice(&frame), 0);
+	subscriber_drop_welcome(subscriber);
 	buffer_free(&id);
 	buffer_free(&frame);
 }

@@ -24,7 +24,11 @@ struct app *app_new(const struct app_parts *parts)
 	app->parts = *parts;
 	app->settings = parts->settings;
 	app->router = router_new(parts->streams, parts->stream_count);
-	app->fanout_settings.slow_client_timeout_ms = parts->settings->slow_client_timeout_ms;
+	app->fanout_settings = (struct fanout_settings){
+	    .slow_client_timeout_ms = parts->settings->slow_client_timeout_ms,
+	    .spread_ms = parts->settings->drain_ms,
+	    .server_id = parts->server_id,
+	};
 	return app;
 }
 
@@ -71,7 +75,7 @@ static void turn(void *context)
 	stream_cursors_turn(loop->cursors);
 	if (atomic_load(&loop->app->draining) && !loop->drained) {
 		loop->drained = true;
-		fanout_drain(loop->fanout, loop->app->settings->drain_ms);
+		fanout_drain(loop->fanout);
 	}
 }
 
@@ -152,7 +156,8 @@ int app_start(struct app *app)
 		    LOG_INFO, "server", "listening",
 		    LOG_STR("address", app->settings->listeners[i].address),
 		    LOG_INT("port", http_server_port(app->server, i)),
-		    LOG_STR("tls", app->settings->listeners[i].certificate_file ? "yes" : "no"));
+		    LOG_STR("tls", app->settings->listeners[i].certificate_file ? "yes" : "no"),
+		    LOG_STR("server_id", app->parts.server_id));
 	return 0;
 }
 

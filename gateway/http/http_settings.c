@@ -178,7 +178,8 @@ static const struct setting http_rows[] = {
      HTTP(drain_ms),
      .max = 600000,
      .fallback = "10s",
-     .doc = "How long a stop may take; clients are told to come back within it."},
+     .doc = "How long a stop may take; clients that are sent away, by a timeout too, are told to "
+	    "come back within it."},
 };
 
 const struct config_table http_settings_table = {

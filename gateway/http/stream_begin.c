@@ -11,7 +11,7 @@ struct stream_beginning {
 	struct route_keys keys;
 	struct position position;
 	bool has_position;
-	struct buffer custom_id;
+	struct buffer custom_id, welcome;
 	int64_t since_ms;
 	int64_t expires_unix_ms;
 	struct auth_holder *holder;
@@ -43,6 +43,7 @@ void stream_begin(void *context, struct http_stream *stream)
 	    .has_stale_cursor = beginning->has_stale_cursor,
 	    .tracked = beginning->cursor,
 	    .checks = checks,
+	    .welcome = buffer_slice(&beginning->welcome),
 	};
 
 	if (stream) {
@@ -66,6 +67,7 @@ void stream_begin(void *context, struct http_stream *stream)
 	if (beginning->has_position)
 		position_fini(&beginning->position);
 	buffer_free(&beginning->custom_id);
+	buffer_free(&beginning->welcome);
 	auth_holder_free(beginning->holder);
 	checks_unref(checks);
 	checks_unref(beginning->bound);
@@ -103,6 +105,8 @@ struct stream_beginning *stream_beginning_new(struct stream_opening *opening)
 	beginning->has_stale_cursor = opening->has_stale_cursor;
 	beginning->bound = opening->bound;
 	beginning->filter = opening->filter;
+	beginning->welcome = opening->welcome;
+	opening->welcome = (struct buffer){0};
 	opening->bound = NULL;
 	opening->filter = NULL;
 	opening->feed = NULL;

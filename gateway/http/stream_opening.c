@@ -1,5 +1,6 @@
 #include "http/stream_opening_priv.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/mem.h"
@@ -18,6 +19,7 @@ void stream_opening_fini(struct stream_opening *opening)
 	if (opening->has_position)
 		position_fini(&opening->position);
 	buffer_free(&opening->last_event_id);
+	buffer_free(&opening->welcome);
 	stream_cursor_key_fini(&opening->cursor);
 	checks_unref(opening->bound);
 	stream_filter_free(opening->filter);
@@ -161,8 +163,22 @@ static bool bind_filters(struct stream_opening *opening)
 	       stream_filter_open(opening->request, stream, opening->caller, &opening->filter);
 }
 
+static bool render_welcome(struct stream_opening *opening)
+{
+	char detail[128];
+
+	if (!stream_append_welcome(opening->route->stream, opening->variables, &opening->welcome))
+		return true;
+	snprintf(detail, sizeof(detail),
+		 "What this request and its token hold makes the welcome event larger than %d "
+		 "bytes.",
+		 STREAM_WELCOME_MAX_BYTES);
+	return stream_opening_fail(opening, 400, detail);
+}
+
 bool stream_opening_read(struct stream_opening *opening)
 {
 	return read_params(opening) && check_access(opening) && open_feed(opening) &&
-	       stream_resume_read(opening) && make_keys(opening) && bind_filters(opening);
+	       stream_resume_read(opening) && make_keys(opening) && render_welcome(opening) &&
+	       bind_filters(opening);
 }

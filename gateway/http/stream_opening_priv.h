@@ -30,6 +30,7 @@ struct stream_opening {
 	int64_t since_ms; /* -1: not asked for */
 	struct stream_cursor_key cursor;
 	bool has_stale_cursor;
+	struct buffer welcome;        /* the stream's welcome event; empty: it has none */
 	struct checks *bound;         /* a reference; NULL: route keys alone decide */
 	struct stream_filter *filter; /* NULL: nothing narrows the stream for its subject */
 };

@@ -7,7 +7,7 @@
  *     parameters, access    stream_opening.c
  *     feed                  stream_opening.c
  *     Last-Event-ID, since  stream_resume.c
- *     route keys            stream_opening.c
+ *     route keys, welcome   stream_opening.c
  *     the subject's filters stream_filter.c (stream_auth.c has waited for them)
  *     cursor                stream_cursor.c (waits for PostgreSQL, and starts over)
  *     head                  stream_handler.c

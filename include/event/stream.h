@@ -54,6 +54,15 @@ enum stream_fault {
 	STREAM_FAULT_SKIP,
 	STREAM_FAULT_ERROR, /* an `error` event that says which one it is */
 };
+/* What stands beside the id in a silent stream's heartbeat: nothing, or the server's id and the
+ * time. */
+enum stream_heartbeat {
+	STREAM_HEARTBEAT_ID,
+	STREAM_HEARTBEAT_COMMENT,
+	STREAM_HEARTBEAT_EVENT,
+};
+
+struct json_template;
 
 struct stream {
 	char *name;
@@ -78,7 +87,13 @@ struct stream {
 	enum stream_tombstones tombstones;
 	char *tombstone_event; /* of STREAM_TOMBSTONES_NAMED; else NULL */
 	enum stream_fault too_large, undecodable;
+	char *welcome_event;
+	struct json_template *welcome; /* its data; NULL: there is no such event */
 	uint32_t heartbeat_ms;
+	enum stream_heartbeat heartbeat_as;
+	char *heartbeat_event;    /* for STREAM_HEARTBEAT_EVENT */
+	uint32_t max_age_ms;      /* a stream ends when it is so old; 0: never */
+	uint32_t idle_timeout_ms; /* or has had no event for so long; 0: never */
 	uint64_t window_bytes;    /* budget of a feed's window */
 	uint32_t max_event_bytes; /* records with a larger value are `too_large` */
 	bool user_filters;        /* rows of user_filter narrow what a subject receives */
@@ -113,6 +128,15 @@ struct stream_request {
 };
 MUST_CHECK int stream_read_params(const struct stream *stream, const struct stream_request *request,
 				  json_t **variables, char reason[256]);
+
+/*
+ * Appends the frame of the stream's welcome event, without an id; nothing where it has none.
+ * `variables` are those of stream_read_params(), with the claims. Errors: ERROR_LIMIT: what the
+ * request has makes it too large. Thread: any.
+ */
+enum { STREAM_WELCOME_MAX_BYTES = 32 * 1024 };
+MUST_CHECK int stream_append_welcome(const struct stream *stream, const json_t *variables,
+				     struct buffer *out);
 
 void stream_free(struct stream *stream);
 

@@ -11,6 +11,8 @@
 	  "The client read too slowly: it made no progress, or fell out of the window.")           \
 	X(EXPIRED, "expired", INFO, "The token expired.")                                          \
 	X(REVOKED, "revoked", INFO, "The token was revoked, or changed.")                          \
+	X(MAX_AGE, "max_age", DEBUG, "The stream was as old as its max_age lets it be.")           \
+	X(IDLE, "idle", DEBUG, "No event was for it within its idle_timeout.")                     \
 	X(GAP, "gap", INFO, "Missed events can't be had and the stream says on_gap: close.")       \
 	X(DRAIN, "drain", INFO, "The gateway is shutting down.")                                   \
 	X(LIMIT, "limit", WARN, "A limit of the gateway was reached.")                             \

@@ -20,6 +20,8 @@ struct fanout;
 
 struct fanout_settings {
 	uint32_t slow_client_timeout_ms; /* no progress while there is something to write */
+	uint32_t spread_ms;              /* over which those who are sent away come back */
+	const char *server_id;           /* of this gateway, in heartbeats: one line */
 };
 
 /* `wake` makes the loop call fanout_turn() soon; called from other threads. `feeds`, `replay` and
@@ -37,8 +39,8 @@ void fanout_turn(struct fanout *fanout);
 /* Heartbeats, expiry, slow clients: visits a tenth of the subscribers. Every FANOUT_TICK_MS. */
 void fanout_tick(struct fanout *fanout);
 
-/* Ends every stream; each client is told to come back after a time up to `spread_ms` of its own. */
-void fanout_drain(struct fanout *fanout, uint32_t spread_ms);
+/* Ends every stream; each client is told to come back after a time of its own. */
+void fanout_drain(struct fanout *fanout);
 
 /* Ends the streams whose carriers `is_revoked` picks, each with an event that says so. */
 struct carrier;

@@ -38,6 +38,7 @@ struct subscriber_start {
 	bool has_stale_cursor;  /* its cursor's position is another feed's: that is a gap, first */
 	struct checks *checks;  /* what narrows it, borrowed: it takes a reference of its own; not
 				   NULL only where the stream keeps records */
+	struct slice welcome;   /* the frame that comes after `connected`, without an id: copied */
 };
 
 /*
@@ -64,7 +65,8 @@ void subscriber_consume(struct subscriber *subscriber, size_t n);
 /*
  * Appends the event id up to which everything was consumed; a frame that is half written does not
  * count. Where a stream takes its ids from the events and a replay is half written, it may be an
- * earlier one. False, and nothing is appended, where there is none yet. The subscriber is tracked.
+ * earlier one. False, and nothing is appended, where there is none yet. The subscriber is tracked,
+ * or has nothing to write.
  */
 bool subscriber_position(struct subscriber *subscriber, struct buffer *id);
 

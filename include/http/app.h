@@ -33,6 +33,7 @@ struct app_parts {
 	/* Appends /readyz's JSON members ("topics":[…]); true where ready. */
 	bool (*readiness)(void *context, struct buffer *json);
 	void *readiness_context;
+	const char *server_id;    /* what the gateway calls itself */
 	const char *produce_hint; /* for the page: how to produce here; NULL: none */
 };
 

@@ -98,7 +98,7 @@ static void make_stream(struct stream *stream)
 
 static void open_world(struct world *world)
 {
-	static const struct fanout_settings fanout_settings = {3600000};
+	static const struct fanout_settings fanout_settings = {.slow_client_timeout_ms = 3600000};
 	static const struct replay_settings replay_settings = {
 	    .workers = 1, .chunk_bytes = 16384, .chunks = 1, .last_scan = 1};
 	const struct feeds_source feeds_source = {on_want, on_unwant, world};

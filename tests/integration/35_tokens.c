@@ -367,6 +367,7 @@ static void open_with_token(struct watch *watch, const char *path, const char *t
 	    .header_count = 1,
 	    .own_connection = true,
 	    .retry_ms = 10,
+	    .retry_limit_ms = 10,
 	};
 
 	assert_true(watch_open_connected(watch, loop, gateway.url, path, &options));

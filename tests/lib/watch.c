@@ -29,9 +29,11 @@ static void take_comment(void *context, struct sse_client *client, struct slice 
 {
 	struct watch *watch = context;
 
-	(void)client, (void)text;
+	(void)client;
 	if (!watch->count)
 		watch->early_comments++;
+	free(watch->comment);
+	watch->comment = mem_strndup(text.base ? text.base : "", text.len);
 }
 
 void watch_open(struct watch *watch, struct sse_client_loop *loop, const char *base,
@@ -144,5 +146,6 @@ void watch_close(struct watch *watch)
 		free(watch->events[i].id);
 	}
 	free(watch->events);
+	free(watch->comment);
 	*watch = (struct watch){0};
 }

@@ -21,6 +21,7 @@ struct watch {
 	struct watch_event *events;
 	size_t count;
 	size_t early_comments; /* before the first event */
+	char *comment;         /* the last one; NULL: none */
 };
 
 /* Connects at the loop's next run. `rest` is all but the URL and the callbacks; NULL: HTTP/1.1

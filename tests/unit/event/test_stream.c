@@ -63,6 +63,10 @@ static void test_stream_smallest_has_defaults_and_is_closed(void **state)
 	assert_int_equal(stream.start, STREAM_START_LATEST);
 	assert_int_equal(stream.on_gap, STREAM_GAP_EARLIEST);
 	assert_int_equal(stream.heartbeat_ms, 15000);
+	assert_int_equal(stream.heartbeat_as, STREAM_HEARTBEAT_ID);
+	assert_null(stream.welcome);
+	assert_int_equal(stream.max_age_ms, 0);
+	assert_int_equal(stream.idle_timeout_ms, 0);
 	assert_int_equal(stream.window_bytes, 64 << 20);
 	assert_int_equal(stream.max_event_bytes, 1 << 20);
 	assert_int_equal(stream.tombstones, STREAM_TOMBSTONES_EVENT);
@@ -291,6 +295,104 @@ static void test_stream_wrong_tombstones_are_refused(void **state)
 			fail_msg("%s: %s", rows[i], errors);
 		free(errors);
 	}
+}
+
+/* What a stream says by itself, and when it ends by itself. */
+static void test_stream_life_is_read(void **state)
+{
+	struct stream stream = read_stream(
+	    STREAM(", \"welcome\": {\"data\": {\"me\": \"{claims.sub}\"}}, \"max_age\": \"1h\","
+		   " \"idle_timeout\": \"5m\","
+		   " \"heartbeat\": {\"every\": \"1s\", \"as\": \"event\"}"));
+
+	(void)state;
+	assert_non_null(stream.welcome);
+	assert_string_equal(stream.welcome_event, "welcome");
+	assert_int_equal(stream.heartbeat_ms, 1000);
+	assert_int_equal(stream.heartbeat_as, STREAM_HEARTBEAT_EVENT);
+	assert_string_equal(stream.heartbeat_event, "heartbeat");
+	assert_int_equal(stream.max_age_ms, 3600000);
+	assert_int_equal(stream.idle_timeout_ms, 300000);
+	config_fini(&stream_table, &stream);
+	stream = read_stream(STREAM(", \"heartbeat\": {\"as\": \"event\", \"event\": \"beat\"},"
+				    " \"welcome\": {\"event\": \"hello\", \"data\": 1}"));
+	assert_int_equal(stream.heartbeat_ms, 15000);
+	assert_string_equal(stream.heartbeat_event, "beat");
+	assert_string_equal(stream.welcome_event, "hello");
+	config_fini(&stream_table, &stream);
+	stream = read_stream(STREAM(", \"heartbeat\": \"2s\""));
+	assert_int_equal(stream.heartbeat_ms, 2000);
+	config_fini(&stream_table, &stream);
+}
+
+/* The same, wrong: a row each. */
+static void test_stream_wrong_life_is_refused(void **state)
+{
+	static const struct {
+		const char *members, *errors;
+	} rows[] = {
+	    {"\"welcome\": {}", "f:2: /welcome: lacks \"data\": The event's data; a string that "
+				"is one variable stands for its value.\n"},
+	    {"\"welcome\": {\"event\": \"a\\rid: 1\", \"data\": 1}",
+	     "f:2: /welcome/event: must be one line\n"},
+	    {"\"welcome\": {\"data\": [{\"a\": \"{query.leval}\"}]}",
+	     "f:2: /welcome/data/0/a: \"{query.leval}\" is not declared; did you mean "
+	     "\"{query.level}\"?\n"},
+	    {"\"welcome\": {\"data\": \"{path.nobody}\"}",
+	     "f:2: /welcome/data: \"{path.nobody}\" is not declared: add it to \"params\"\n"},
+	    {"\"welcome\": {\"data\": \"{claims\"}",
+	     "f:2: /welcome/data: a { without } starts no variable; {{ is a brace\n"},
+	    {"\"heartbeat\": true",
+	     "f:2: /heartbeat: is true, but must be a duration from 100ms to "
+	     "1h, such as \"15s\"\n"},
+	    {"\"heartbeat\": {\"every\": \"1ms\"}",
+	     "f:2: /heartbeat/every: is \"1ms\", but must be a duration from 100ms to 1h, such as "
+	     "\"15s\"\n"},
+	    {"\"heartbeat\": {\"as\": \"retry\"}",
+	     "f:2: /heartbeat/as: is \"retry\", but must be one "
+	     "of \"id\", \"comment\", \"event\"\n"},
+	    {"\"heartbeat\": {\"event\": \"beat\"}",
+	     "f:2: /heartbeat/event: is the type of an event: write \"as\": \"event\" beside it\n"},
+	    {"\"heartbeat\": {\"as\": \"event\", \"event\": \"a\\nb\"}",
+	     "f:2: /heartbeat/event: must be one line\n"},
+	    {"\"max_age\": \"1m\", \"idle_timeout\": \"1m\"",
+	     "f:2: /idle_timeout: is never reached, as \"max_age\" is no longer: make it "
+	     "shorter\n"},
+	    {"\"max_age\": 1", "f:2: /max_age: is 1, but must be a duration from 1s to 30d\n"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		char text[512];
+
+		snprintf(text, sizeof(text), STREAM(", \"params\": {\"level\": {}},\n%s"),
+			 rows[i].members);
+		check_errors(text, rows[i].errors);
+	}
+}
+
+/* The welcome is a frame without an id, on one line of data; one that is too large is none. */
+static void test_stream_welcome_is_a_frame_of_the_requests_values(void **state)
+{
+	struct stream stream = read_stream(
+	    STREAM(", \"welcome\": {\"event\": \"hello\", \"data\": {\"me\": \"{claims.sub}\"}}"));
+	json_t *variables = json_pack("{s:{s:s}}", "claims", "sub", "a\r\n\nid: 1\n\n");
+	struct buffer out = {0};
+	char large[STREAM_WELCOME_MAX_BYTES];
+
+	(void)state;
+	assert_int_equal(stream_append_welcome(&stream, variables, &out), 0);
+	assert_string_equal(buffer_text(&out), "event: hello\ndata: "
+					       "{\"me\":\"a\\r\\n\\nid: 1\\n\\n\"}\n\n");
+	memset(large, 'x', sizeof(large));
+	json_object_set_new(json_object_get(variables, "claims"), "sub",
+			    json_stringn(large, sizeof(large)));
+	buffer_clear(&out);
+	assert_int_equal(stream_append_welcome(&stream, variables, &out), ERROR_LIMIT);
+	assert_int_equal(out.len, 0);
+	buffer_free(&out);
+	json_decref(variables);
+	config_fini(&stream_table, &stream);
 }
 
 /* "start" is one of two words, or a count. */
@@ -711,6 +813,9 @@ int main(void)
 	    cmocka_unit_test(test_stream_wrong_settings_are_refused),
 	    cmocka_unit_test(test_stream_records_that_are_no_events_are_read),
 	    cmocka_unit_test(test_stream_wrong_tombstones_are_refused),
+	    cmocka_unit_test(test_stream_life_is_read),
+	    cmocka_unit_test(test_stream_wrong_life_is_refused),
+	    cmocka_unit_test(test_stream_welcome_is_a_frame_of_the_requests_values),
 	    cmocka_unit_test(test_stream_wrong_start_is_refused),
 	    cmocka_unit_test(test_stream_wrong_params_are_refused),
 	    cmocka_unit_test(test_stream_wrong_filters_are_refused),

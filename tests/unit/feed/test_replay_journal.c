@@ -540,9 +540,12 @@ static void test_replay_journal_last_that_kafka_has_more_of_is_kafkas(void **sta
 
 static void connect_with(const struct subscriber_start *start)
 {
+	struct subscriber_start welcomed = *start;
 	struct route_keys keys = {0};
 	struct feed *feed;
 
+	welcomed.welcome = WELCOME;
+	client.awaits_welcome = true;
 	client.at = &world.replicas[0];
 	assert_int_equal(feeds_open(client.at->feeds, &world.stream, NULL, &feed), 0);
 	if (client.user >= 0) {
@@ -553,7 +556,7 @@ static void connect_with(const struct subscriber_start *start)
 		json_decref(variables);
 	}
 	client.subscriber =
-	    subscriber_new(client.at->fanout, feed, &keys, start, INT64_MAX, &client.carrier);
+	    subscriber_new(client.at->fanout, feed, &keys, &welcomed, INT64_MAX, &client.carrier);
 }
 
 /* From a time on that Kafka's log, only the journal, or neither reaches back to. */

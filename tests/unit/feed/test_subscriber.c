@@ -15,8 +15,11 @@ struct promise_row {
 	bool filtered;
 	int away; /* rounds that a client stays away, about */
 	const char *mapping;
+	int beats;     /* heartbeats whenever there is time: an enum stream_heartbeat */
 	int user_span; /* 0: USERS */
 };
+
+enum { NO_BEATS = -1 };
 
 /* Where an event has no id of its own, the position stands in. */
 #define IDS_THAT_EVENTS_LACK "{\"id\": \"/value/none\"}"
@@ -29,26 +32,38 @@ struct promise_row {
 static void test_subscriber_cut_at_random_gets_every_event_once(void **state)
 {
 	static const struct promise_row rows[] = {
-	    {"window", 64 << 20, false, 20, NULL, 0},
-	    {"window, filtered", 64 << 20, true, 20, NULL, 0},
-	    {"small window, back at once", 64 << 10, false, 1, NULL, 0},
-	    {"replay", 64 << 10, false, 20, NULL, 0},
-	    {"replay, filtered", 64 << 10, true, 20, NULL, 0},
-	    {"small window of rare users", 64 << 10, true, 1, NULL, 127},
-	    {"replay, rare users", 64 << 10, true, 20, NULL, 127},
-	    {"window, without ids of their own", 64 << 20, false, 20, IDS_THAT_EVENTS_LACK, 0},
-	    {"replay, without ids of their own", 64 << 10, true, 20, IDS_THAT_EVENTS_LACK, 0},
+	    {"window", 64 << 20, false, 20, NULL, NO_BEATS, 0},
+	    {"window, filtered", 64 << 20, true, 20, NULL, NO_BEATS, 0},
+	    {"small window, back at once", 64 << 10, false, 1, NULL, NO_BEATS, 0},
+	    {"replay", 64 << 10, false, 20, NULL, NO_BEATS, 0},
+	    {"replay, filtered", 64 << 10, true, 20, NULL, NO_BEATS, 0},
+	    {"small window of rare users", 64 << 10, true, 1, NULL, NO_BEATS, 127},
+	    {"replay, rare users", 64 << 10, true, 20, NULL, NO_BEATS, 127},
+	    {"window, without ids of their own", 64 << 20, false, 20, IDS_THAT_EVENTS_LACK,
+	     NO_BEATS, 0},
+	    {"replay, without ids of their own", 64 << 10, true, 20, IDS_THAT_EVENTS_LACK, NO_BEATS,
+	     0},
+	    {"window, with heartbeats", 64 << 20, true, 20, NULL, STREAM_HEARTBEAT_ID, 0},
+	    {"replay, with heartbeats", 64 << 10, true, 20, NULL, STREAM_HEARTBEAT_COMMENT, 0},
+	    {"replay, with all of it", 64 << 10, true, 20, IDS_THAT_EVENTS_LACK,
+	     STREAM_HEARTBEAT_EVENT, 0},
 	};
 	static struct world world;
 	static struct client clients[USERS];
 
 	(void)state;
 	for (size_t row = 0; row < sizeof(rows) / sizeof(rows[0]); row++) {
+		uint64_t heartbeats = 0;
+
 		open_world(&world, rows[row].window_bytes, rows[row].filtered);
 		if (rows[row].mapping)
 			set_mapping(&world, rows[row].mapping);
 		if (rows[row].user_span)
 			world.user_span = rows[row].user_span;
+		if (rows[row].beats != NO_BEATS) {
+			world.stream.heartbeat_ms = 0;
+			world.stream.heartbeat_as = (enum stream_heartbeat)rows[row].beats;
+		}
 		for (int i = 0; i < USERS; i++) {
 			init_client(&clients[i], &world, rows[row].filtered ? i : -1);
 			connect_client(&clients[i]);
@@ -74,9 +89,11 @@ static void test_subscriber_cut_at_random_gets_every_event_once(void **state)
 		for (int i = 0; i < USERS; i++) {
 			assert_true(clients[i].received > 0);
 			assert_int_equal(clients[i].gaps, 0);
+			heartbeats += clients[i].heartbeats;
 			disconnect_client(&clients[i]);
 			buffer_free(&clients[i].unparsed);
 		}
+		assert_true(heartbeats || rows[row].beats == NO_BEATS);
 		close_world(&world);
 	}
 }

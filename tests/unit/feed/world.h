@@ -209,7 +209,7 @@ static inline void open_world_that_keeps(struct world *world, uint64_t window_by
 					 bool keeps_records)
 {
 	static const char *const roots[] = {"key", "value", NULL};
-	static char topic[] = "t", *topics[] = {topic};
+	static char topic[] = "t", *topics[] = {topic}, heartbeat_event[] = "heartbeat";
 	const struct pattern_scope scope = {find_variable, NULL, roots};
 	json_t *filter = json_loads("{\"key\": [\"{path.user}\"]}", 0, NULL);
 	struct pattern_error error;
@@ -232,7 +232,9 @@ static inline void open_world_that_keeps(struct world *world, uint64_t window_by
 		world->stream.parts = DOCUMENT_KEY;
 	}
 	json_decref(filter);
+	world->stream.heartbeat_event = heartbeat_event;
 	world->settings.slow_client_timeout_ms = 1000000;
+	world->settings.server_id = "gw-1";
 	for (int i = 0; i < REPLICAS; i++)
 		open_replica(world, &world->replicas[i]);
 }
@@ -287,6 +289,8 @@ static inline void ingest(struct world *world, struct replica *replica, int32_t 
 	}
 }
 
+#define WELCOME SLICE_LIT("event: welcome\ndata: {}\n\n")
+
 /* A client that counts. */
 struct client {
 	struct carrier carrier; /* first */
@@ -298,12 +302,15 @@ struct client {
 	char last_event_id[1024];
 	int64_t next[PARTITIONS];  /* lowest offset that may still come */
 	int64_t first[PARTITIONS]; /* where it began */
-	uint64_t received, gaps, connected, heartbeats, limits;
+	uint64_t received, gaps, connected, heartbeats, limits, timeouts;
 	bool aborted;
-	bool follows_gaps;     /* goes on at the log's beginning after a gap event */
-	bool any_start;        /* the first event of a partition may have any offset */
-	bool tracked;          /* comes back with what subscriber_position() said at its end */
-	bool has_new_id;       /* since it connected */
+	bool follows_gaps;   /* goes on at the log's beginning after a gap event */
+	bool any_start;      /* the first event of a partition may have any offset */
+	bool tracked;        /* comes back with what subscriber_position() said at its end */
+	bool has_new_id;     /* since it connected */
+	bool awaits_welcome; /* it was promised one, right after `connected` */
+	bool was_connected;  /* the frame before was that */
+	bool connected_has_id;
 	struct checks *checks; /* given at the start; borrowed */
 	/* Judges an event in place of what is checked otherwise. */
 	void (*judge)(struct client *client, int partition, int64_t offset);
@@ -344,6 +351,8 @@ static inline void connect_client_to(struct client *client, struct replica *at)
 
 	start.checks = client->checks;
 	start.tracked = client->tracked;
+	start.welcome = WELCOME;
+	client->awaits_welcome = true;
 	client->has_new_id = false;
 	client->at = at ? at : &world->replicas[rand_r(&world->seed) % REPLICAS];
 	assert_int_equal(feeds_open(client->at->feeds, &world->stream, NULL, &feed), 0);
@@ -393,6 +402,7 @@ static inline void disconnect_client(struct client *client)
 		subscriber_free(client->subscriber, CLOSE_CLIENT);
 	client->subscriber = NULL;
 	client->aborted = false;
+	client->awaits_welcome = client->was_connected = false;
 	buffer_clear(&client->unparsed);
 }
 
@@ -405,6 +415,7 @@ static inline void check_event(struct client *client, const char *data)
 	long long offset;
 
 	assert_int_equal(sscanf(data, "{\"p\":%d,\"o\":%lld}", &partition, &offset), 2);
+	assert_false(client->awaits_welcome);
 	if (client->judge) {
 		client->judge(client, partition, offset);
 		return;
@@ -431,6 +442,23 @@ static inline void take_gap(struct client *client)
 			client->next[p] = log->low[p];
 }
 
+/* The welcome stands right after `connected` and has its id, and nowhere else. */
+static inline bool take_welcome(struct client *client, const char *text, struct slice id)
+{
+	bool is_welcome = strstr(text, "event: welcome");
+
+	assert_int_equal(is_welcome, client->was_connected && client->awaits_welcome);
+	client->was_connected = strstr(text, "event: connected");
+	if (client->was_connected)
+		client->connected_has_id = id.len;
+	if (!is_welcome)
+		return false;
+	client->awaits_welcome = false;
+	assert_true(client->connected_has_id == (id.len > 0));
+	assert_true(!id.len || slice_equal(id, slice_of(client->last_event_id)));
+	return true;
+}
+
 static inline void check_frame(struct client *client, struct slice frame)
 {
 	char text[2048];
@@ -440,6 +468,8 @@ static inline void check_frame(struct client *client, struct slice frame)
 	assert_true(frame.len < sizeof(text));
 	memcpy(text, frame.base, frame.len);
 	text[frame.len] = '\0';
+	if (take_welcome(client, text, id))
+		return;
 	client->has_new_id = client->has_new_id || id.len;
 	if (id.len) {
 		memcpy(client->last_event_id, id.base, id.len);
@@ -452,6 +482,10 @@ static inline void check_frame(struct client *client, struct slice frame)
 		take_gap(client);
 	else if (strstr(text, "event: limit"))
 		client->limits++;
+	else if (strstr(text, "event: timeout"))
+		client->timeouts++;
+	else if (strstr(text, "event: heartbeat"))
+		client->heartbeats++;
 	else if (data)
 		check_event(client, data + 6);
 	else

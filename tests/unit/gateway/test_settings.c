@@ -75,6 +75,7 @@ static void test_settings_smallest_file_has_defaults(void **state)
 	struct settings settings = read_settings("{\"streams\": {}}");
 
 	(void)state;
+	assert_true(settings.server_id[0]);
 	assert_int_equal(settings.http.listener_count, 1);
 	assert_string_equal(settings.http.listeners[0].address, "0.0.0.0");
 	assert_int_equal(settings.http.listeners[0].port, 8080);
@@ -104,7 +105,8 @@ static void test_settings_smallest_file_has_defaults(void **state)
 static void test_settings_whole_file_is_read(void **state)
 {
 	struct settings settings = read_settings(
-	    "{\"listeners\": [{\"address\": \"::1\", \"port\": 0, \"serve\": [\"admin\"]},"
+	    "{\"server_id\": \"gw-1\", \"listeners\": [{\"address\": \"::1\", \"port\": 0, "
+	    "\"serve\": [\"admin\"]},"
 	    "  {\"tls\": {\"certificate_file\": \"c.pem\", \"key_file\": \"/k.pem\"}}],"
 	    " \"http\": {\"loops\": 3, \"slow_client_timeout\": \"1s\"},"
 	    " \"cors\": {\"origins\": [\"https://a.example:8443\"], \"credentials\": true},"
@@ -119,6 +121,7 @@ static void test_settings_whole_file_is_read(void **state)
 	    "  \"a\": {\"path\": \"/a\", \"topics\": [\"t\"]}}}");
 
 	(void)state;
+	assert_string_equal(settings.server_id, "gw-1");
 	assert_false(settings.http.listeners[0].streams);
 	assert_true(settings.http.listeners[0].admin);
 	assert_string_equal(settings.http.listeners[1].certificate_file, "dir/c.pem");
@@ -175,6 +178,22 @@ static void check_rows(const struct row *rows, size_t count)
 }
 
 #define CHECK_ROWS(rows) check_rows((rows), sizeof(rows) / sizeof((rows)[0]))
+
+/* The server's name stands in comments, between spaces. */
+static void test_settings_wrong_server_id_is_refused(void **state)
+{
+#define REFUSED "f:2: /server_id: must be 1 to 128 letters, digits, \".\", \"_\", \":\" and \"-\"\n"
+	static const struct row rows[] = {
+	    {"\"server_id\": \"a b\"", REFUSED},
+	    {"\"server_id\": \"a\\n\"", REFUSED},
+	    {"\"server_id\": \"\xc3\xa9\"", REFUSED},
+	    {"\"server_id\": 1", "f:2: /server_id: is 1, but must be a string that is not empty\n"},
+	};
+#undef REFUSED
+
+	(void)state;
+	CHECK_ROWS(rows);
+}
 
 /* Listeners: numeric addresses, ports, whole TLS pairs, and nothing twice. */
 static void test_settings_wrong_listeners_are_refused(void **state)
@@ -425,6 +444,7 @@ int main(void)
 	    cmocka_unit_test(test_settings_smallest_file_has_defaults),
 	    cmocka_unit_test(test_settings_whole_file_is_read),
 	    cmocka_unit_test(test_settings_listeners_on_any_port_are_no_repeat),
+	    cmocka_unit_test(test_settings_wrong_server_id_is_refused),
 	    cmocka_unit_test(test_settings_wrong_listeners_are_refused),
 	    cmocka_unit_test(test_settings_wrong_http_is_refused),
 	    cmocka_unit_test(test_settings_wrong_issuers_are_refused),

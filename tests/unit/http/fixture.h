@@ -167,7 +167,7 @@ static inline void fixture_turn(void *context)
 	}
 	if (!loop->ended && atomic_load(&loop->fixture->end_streams)) {
 		loop->ended = true;
-		fanout_drain(loop->fanout, 1);
+		fanout_drain(loop->fanout);
 	}
 }
 
