@@ -43,4 +43,7 @@ void stream_open(struct http_request *request, const struct route *route,
  * where that is not known. */
 void stream_reply_unauthorized(struct http_request *request, const struct stream_caller *caller);
 
+/* Answers 200: `started` gets the stream, at HEAD none. `context` is taken over. */
+void stream_answer(struct http_request *request, http_stream_started started, void *context);
+
 #endif
