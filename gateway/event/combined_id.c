@@ -105,7 +105,7 @@ int combined_id_decode(struct combined_id *id, struct slice text, const char **r
 	size_t at = COMBINED_ID_IDENTITY_CHARS;
 
 	if (text.len < COMBINED_ID_IDENTITY_CHARS || text.base[0] != '~') {
-		*reason = "it is not one of several streams";
+		*reason = "it is not an id of several streams";
 		return ERROR_INVALID;
 	}
 	if (memcmp(text.base, id->identity, COMBINED_ID_IDENTITY_CHARS) != 0) {

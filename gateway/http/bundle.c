@@ -96,6 +96,7 @@ void bundle_begin(struct bundle *bundle, struct carrier *carrier)
 {
 	bundle->carrier = carrier;
 	bundle->told = true;
+	bundle->current = bundle->member_count - 1;
 	for (size_t i = 0; i < bundle->member_count; i++) {
 		bundle->members[i].ready = bundle->members[i].stream.subscriber;
 		bundle->open += bundle->members[i].ready;
