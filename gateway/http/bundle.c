@@ -236,8 +236,10 @@ struct slice bundle_peek(struct bundle *bundle, size_t max)
 	bytes = (struct slice){bundle->out.base + bundle->out_at, bundle->out.len - bundle->out_at};
 	if (!bytes.len) {
 		bundle->told = false;
-		/* An idle connection keeps none. */
+		/* An idle connection keeps no buffers. */
 		buffer_free(&bundle->out);
+		if (bundle_frame_is_whole(&bundle->frame))
+			bundle_frame_fini(&bundle->frame);
 		return (struct slice){NULL, 0};
 	}
 	if (bytes.len > max)

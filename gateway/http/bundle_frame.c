@@ -100,7 +100,7 @@ size_t bundle_frame_take(struct bundle_frame *frame, struct slice bytes, struct 
 	if (!at_line_start || (bytes.base[0] != '\n' && !has_data))
 		return take_line(frame, bytes);
 	tell_head(frame, has_data, address, stream, id, out);
-	buffer_free(&frame->head);
+	buffer_clear(&frame->head);
 	/* An empty line ends the frame here, too. */
 	frame->in_data = true;
 	frame->line_ended = true;

@@ -84,6 +84,7 @@ static bool add(const struct router *router, struct slice value, struct bundle_l
 	const char *wrong;
 	int status;
 
+	_Static_assert(COMBINED_ID_MAX_PARTS == 16, "the text says how many");
 	if (list->count == COMBINED_ID_MAX_PARTS)
 		return refuse(problem, 400, "At most 16 streams come in one connection.");
 	if (percent_decode(value, true, &item->address)) {

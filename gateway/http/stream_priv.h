@@ -12,6 +12,9 @@
  *     cursor                stream_cursor.c (waits for PostgreSQL, and starts over)
  *     head                  stream_handler.c
  *     subscriber            stream_begin.c
+ *
+ * A request for several streams (bundle_open.c) goes through these for each of them, but for the
+ * token and the head, of which there is one, and the cursor, which none can have.
  */
 #ifndef SLUICE_HTTP_STREAM_PRIV_H
 #define SLUICE_HTTP_STREAM_PRIV_H

@@ -49,7 +49,11 @@ enum {
 #define JSON(...) #__VA_ARGS__
 static const char config[] = JSON(
 {
-	"listeners": [{ "address": "127.0.0.1", "port": "${STREAMS_PORT}" }],
+	"listeners": [
+		{ "address": "127.0.0.1", "port": "${STREAMS_PORT}" },
+		{ "address": "127.0.0.1", "port": "${STREAMS_TLS_PORT}",
+		  "tls": { "certificate_file": "${STREAMS_FOLDER}/cert.pem", "key_file": "${STREAMS_FOLDER}/key.pem" } }
+	],
 	"http": { "loops": 2, "drain": "1s" },
 	"cors": { "origins": ["https://example.org"] },
 	"kafka": { "bootstrap.servers": "${STREAMS_KAFKA}", "fetch.wait.max.ms": 10 },
@@ -79,7 +83,8 @@ static const char config[] = JSON(
 
 static struct kafka_broker broker;
 static struct kafka_producer *producer;
-static char postgres_folder[CHILD_PATH_BYTES];
+static char postgres_folder[CHILD_PATH_BYTES], folder[CHILD_PATH_BYTES];
+static char ca_file[CHILD_PATH_BYTES + 16];
 static struct private_postgres *postgres;
 static struct gateway_process gateway;
 static struct sse_client_loop *loop;
@@ -162,10 +167,29 @@ static void execute(const char *sql)
 	PQfinish(connection);
 }
 
+static void make_certificate(void)
+{
+	char key_file[CHILD_PATH_BYTES + 16];
+
+	child_make_folder(folder);
+	snprintf(ca_file, sizeof(ca_file), "%s/cert.pem", folder);
+	snprintf(key_file, sizeof(key_file), "%s/key.pem", folder);
+	credentials_write_certificate(ca_file, key_file);
+	setenv("STREAMS_FOLDER", folder, 1);
+}
+
+static void set_port(const char *name)
+{
+	char port[8];
+
+	snprintf(port, sizeof(port), "%u", child_free_port());
+	setenv(name, port, 1);
+}
+
 static int start(void **state)
 {
 	const char *given = getenv("SLUICE_TEST_SEED");
-	char port[8], why[512];
+	char why[512];
 
 	(void)state;
 	seed = given ? strtoull(given, NULL, 10) : (uint64_t)time(NULL);
@@ -179,8 +203,9 @@ static int start(void **state)
 	if (private_postgres_new(postgres_folder, NULL, &postgres, why) ||
 	    private_postgres_start(postgres, why))
 		child_die("PostgreSQL: %s", why);
-	snprintf(port, sizeof(port), "%u", child_free_port());
-	setenv("STREAMS_PORT", port, 1);
+	make_certificate();
+	set_port("STREAMS_PORT");
+	set_port("STREAMS_TLS_PORT");
 	setenv("STREAMS_KAFKA", broker.bootstrap, 1);
 	setenv("STREAMS_POSTGRES", private_postgres_url(postgres), 1);
 	gateway_process_init(&gateway);
@@ -199,6 +224,7 @@ static int stop(void **state)
 	kafka_broker_fini(&broker);
 	private_postgres_free(postgres);
 	child_remove_folder(postgres_folder);
+	child_remove_folder(folder);
 	return 0;
 }
 
@@ -293,12 +319,13 @@ static void on_event(void *context, struct sse_client *client, const struct sse_
 		take(ledger, type, event);
 }
 
-static void open_subscriber(struct subscriber *subscriber, enum sse_client_http http,
+static void open_subscriber(struct subscriber *subscriber, enum sse_client_http http, bool tls,
 			    const size_t *chosen, size_t count, const char *authorization)
 {
 	struct buffer url = {0};
 
-	buffer_append_format(&url, "%s/streams?", gateway.url);
+	buffer_append_format(&url, "http%s://127.0.0.1:%u/streams?", tls ? "s" : "",
+			     gateway.ports[tls]);
 	for (size_t i = 0; i < count; i++) {
 		buffer_append_format(&url, "%ss=%s", i ? "&" : "", streams[chosen[i]].encoded);
 		ledger_init(&subscriber->ledgers[i], streams[chosen[i]].address, EVENTS);
@@ -310,6 +337,7 @@ static void open_subscriber(struct subscriber *subscriber, enum sse_client_http 
 						       .http = http,
 						       .headers = &authorization,
 						       .header_count = 1,
+						       .ca_file = ca_file,
 						       .own_connection = http != SSE_CLIENT_HTTP1,
 						       .retry_ms = 10,
 						       .retry_limit_ms = 100,
@@ -441,11 +469,11 @@ static void test_streams_every_event_comes_exactly_once(void **state)
 
 	(void)state;
 	sign("{\"users\":[\"ada\",\"grace\"]}", &authorization);
-	open_subscriber(&run.subscribers[0], SSE_CLIENT_HTTP1, three, 3, authorization.base);
-	open_subscriber(&run.subscribers[1], SSE_CLIENT_HTTP2_PRIOR_KNOWLEDGE, three, 3,
+	open_subscriber(&run.subscribers[0], SSE_CLIENT_HTTP1, false, three, 3, authorization.base);
+	open_subscriber(&run.subscribers[1], SSE_CLIENT_HTTP2_PRIOR_KNOWLEDGE, false, three, 3,
 			authorization.base);
-	open_subscriber(&run.subscribers[2], SSE_CLIENT_HTTP1, all, 4, authorization.base);
-	open_subscriber(&run.subscribers[3], SSE_CLIENT_HTTP2_PRIOR_KNOWLEDGE, two, 2,
+	open_subscriber(&run.subscribers[2], SSE_CLIENT_HTTP1, true, all, 4, authorization.base);
+	open_subscriber(&run.subscribers[3], SSE_CLIENT_HTTP2_TLS, true, two, 2,
 			authorization.base);
 	assert_true(sse_client_loop_until(loop, all_connected, &run, PATIENCE_MS));
 	play(&run);
