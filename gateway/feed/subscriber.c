@@ -354,6 +354,17 @@ void subscriber_consume(struct subscriber *subscriber, size_t n)
 		subscriber_pass_frame(subscriber);
 }
 
+void subscriber_note_progress(struct subscriber *subscriber)
+{
+	subscriber->progress_ms = subscriber->at->fanout->now_ms;
+}
+
+enum close_reason subscriber_close_reason(const struct subscriber *subscriber)
+{
+	assert(subscriber->state == SUBSCRIBER_ENDED);
+	return subscriber->reason;
+}
+
 bool subscriber_ended(const struct subscriber *subscriber)
 {
 	return subscriber->state == SUBSCRIBER_ENDED && !subscriber->pending &&

@@ -6,6 +6,8 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "http/bundle_list_priv.h"
+#include "http/bundle_open_priv.h"
 #include "http/cors_priv.h"
 #include "http/parked_priv.h"
 #include "http/problem_priv.h"
@@ -112,6 +114,19 @@ static void handle_fixed(struct http_request *request, void (*handle)(struct htt
 		problem_reply(request, 405, "This resource is read with GET.", &allow, 1);
 }
 
+/* A stream of the configuration may have the path of several: it is asked for without an `s`. */
+static bool find_route(const struct app *app, const struct http_request *request,
+		       struct route *route)
+{
+	bool may_be_several = slice_equal(request->path, SLICE_LIT(BUNDLE_PATH));
+
+	if (!(may_be_several && bundle_list_names_any(request->query)) &&
+	    router_find(app->router, request->path, route))
+		return true;
+	*route = (struct route){.stream = NULL};
+	return may_be_several;
+}
+
 static void handle(void *context, struct http_request *request)
 {
 	const struct http_listener_settings *listener = request->listener;
@@ -125,7 +140,7 @@ static void handle(void *context, struct http_request *request)
 		handle_fixed(request, fixed[i].handle);
 		return;
 	}
-	if (listener->streams && router_find(app->router, request->path, &route))
+	if (listener->streams && find_route(app, request, &route))
 		stream_handle(request, &route);
 	else
 		problem_reply(request, 404, "No stream of the configuration has this path.", NULL,

@@ -10,7 +10,6 @@
 #include <errno.h>
 #include <sys/socket.h>
 
-#include "feed/subscriber.h"
 #include "http/connection_priv.h"
 #include "http/loop_priv.h"
 
@@ -73,6 +72,7 @@ void http1_stream_begin(struct connection *connection)
 	connection->input_bytes = 0;
 	connection->stream.carrier.ops = &ops;
 	connection->stream.subscriber = NULL;
+	connection->stream.bundle = NULL;
 	connection->stream.watchers = NULL;
 	connection->stream.holder = NULL;
 	connection_release_input(connection);
@@ -110,7 +110,7 @@ static enum written write_clear(struct connection *connection, struct slice byte
 	while (taken == -1 && errno == EINTR);
 	if (taken == -1)
 		return errno == EAGAIN ? WRITTEN_FULL : WRITTEN_FAILED;
-	subscriber_consume(connection->stream.subscriber, (size_t)taken);
+	http_stream_consume(&connection->stream, (size_t)taken);
 	return (size_t)taken < bytes.len ? WRITTEN_FULL : WRITTEN_ALL;
 }
 
@@ -120,7 +120,7 @@ static void write_tls(struct connection *connection, struct slice bytes)
 	connection->waits_for_room = true;
 	h2o_socket_write(connection->socket,
 			 &(h2o_iovec_t){(char *)(uintptr_t)bytes.base, bytes.len}, 1, on_room);
-	subscriber_consume(connection->stream.subscriber, bytes.len);
+	http_stream_consume(&connection->stream, bytes.len);
 }
 
 static void finish(struct connection *connection)
@@ -132,7 +132,7 @@ static void finish(struct connection *connection)
 /* Nothing to write: that may be the end. */
 static void rest(struct connection *connection)
 {
-	if (!connection->aborted && subscriber_ended(connection->stream.subscriber))
+	if (!connection->aborted && http_stream_ended(&connection->stream))
 		finish(connection);
 }
 
@@ -141,7 +141,7 @@ static void pump_clear(struct connection *connection)
 	size_t budget = BUDGET_BYTES;
 
 	while (budget) {
-		struct slice bytes = subscriber_peek(connection->stream.subscriber, budget);
+		struct slice bytes = http_stream_peek(&connection->stream, budget);
 
 		if (bytes.len == 0) {
 			rest(connection);
@@ -173,15 +173,11 @@ void http1_stream_pump(struct connection *connection)
 	}
 	if (connection->waits_for_room)
 		return;
-	if (!connection->stream.subscriber) {
-		finish(connection);
-		return;
-	}
 	if (!connection->socket->ssl) {
 		pump_clear(connection);
 		return;
 	}
-	bytes = subscriber_peek(connection->stream.subscriber, TLS_WRITE_BYTES);
+	bytes = http_stream_peek(&connection->stream, TLS_WRITE_BYTES);
 	if (bytes.len)
 		write_tls(connection, bytes);
 	else

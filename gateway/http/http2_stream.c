@@ -12,7 +12,6 @@
 
 #include "base/mem.h"
 #include "base/metrics.h"
-#include "feed/subscriber.h"
 #include "http/connection_priv.h"
 #include "http/date_priv.h"
 #include "http/http2_priv.h"
@@ -283,9 +282,7 @@ static struct slice peek(struct http2_stream *stream, size_t max)
 
 	if (stream->body)
 		return (struct slice){stream->body + stream->body_at, left < max ? left : max};
-	if (stream->stream.subscriber && !stream->aborted)
-		return subscriber_peek(stream->stream.subscriber, max);
-	return (struct slice){NULL, 0};
+	return stream->aborted ? (struct slice){NULL, 0} : http_stream_peek(&stream->stream, max);
 }
 
 static void consume(struct http2_stream *stream, size_t len)
@@ -293,7 +290,7 @@ static void consume(struct http2_stream *stream, size_t len)
 	struct http_loop *loop = loop_of(stream);
 
 	if (!stream->body) {
-		subscriber_consume(stream->stream.subscriber, len);
+		http_stream_consume(&stream->stream, len);
 		return;
 	}
 	stream->body_at += (uint32_t)len;
@@ -305,8 +302,7 @@ static void consume(struct http2_stream *stream, size_t len)
 
 static bool has_ended(const struct http2_stream *stream)
 {
-	return !stream->body && !stream->aborted &&
-	       (!stream->stream.subscriber || subscriber_ended(stream->stream.subscriber));
+	return !stream->body && !stream->aborted && http_stream_ended(&stream->stream);
 }
 
 ssize_t http2_stream_read(nghttp2_session *nghttp2, int32_t id, uint8_t *buffer, size_t len,

@@ -48,15 +48,21 @@ void problem_reply(struct http_request *request, int status, const char *detail,
 	    {SLICE_LIT("cache-control"), SLICE_LIT("no-store")},
 	};
 	size_t count = 2;
-	struct buffer body = {0};
+	struct buffer body = {0}, text = {0};
 
 	for (size_t i = 0; i < extra_count && i < MAX_EXTRA; i++)
 		fields[count++] = extra[i];
 	count += cors_fields(request, fields + count);
+	if (request->about.len) {
+		buffer_append_slice(&text, request->about);
+		buffer_append_format(&text, ": %s", detail);
+		detail = buffer_text(&text);
+	}
 	problem_append(&body, status, detail);
 	http_reply(request, &(struct http_response){.status = status,
 						    .fields = fields,
 						    .field_count = count,
 						    .body = buffer_slice(&body)});
 	buffer_free(&body);
+	buffer_free(&text);
 }

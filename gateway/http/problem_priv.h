@@ -8,8 +8,8 @@
 
 /*
  * Answers with `status`, its reason phrase as the title, and `detail`: what was wrong and what
- * would be right. `extra` (may be NULL) are further header fields. The request is gone after the
- * call.
+ * would be right; what `request->about` names is put before it. `extra` (may be NULL) are further
+ * header fields. The request is gone after the call.
  */
 void problem_reply(struct http_request *request, int status, const char *detail,
 		   const struct http_field *extra, size_t extra_count);

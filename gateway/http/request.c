@@ -4,6 +4,7 @@
 #include "base/buffer.h"
 #include "base/log.h"
 #include "base/metrics.h"
+#include "http/bundle_priv.h"
 #include "http/problem_priv.h"
 #include "http/request_fields_priv.h"
 
@@ -100,11 +101,36 @@ void http_stream_watch(struct http_stream *stream, struct http_stream_watcher *w
 	stream->watchers = watcher;
 }
 
+struct slice http_stream_peek(struct http_stream *stream, size_t max)
+{
+	if (stream->subscriber)
+		return subscriber_peek(stream->subscriber, max);
+	return stream->bundle ? bundle_peek(stream->bundle, max) : (struct slice){NULL, 0};
+}
+
+void http_stream_consume(struct http_stream *stream, size_t n)
+{
+	if (stream->subscriber)
+		subscriber_consume(stream->subscriber, n);
+	else
+		bundle_consume(stream->bundle, n);
+}
+
+bool http_stream_ended(const struct http_stream *stream)
+{
+	if (stream->subscriber)
+		return subscriber_ended(stream->subscriber);
+	return !stream->bundle || bundle_ended(stream->bundle);
+}
+
 void http_stream_drop(struct http_stream *stream, enum close_reason reason)
 {
 	struct subscriber *subscriber = stream->subscriber;
 	struct http_stream_watcher *next;
 
+	if (stream->bundle)
+		bundle_free(stream->bundle, reason);
+	stream->bundle = NULL;
 	if (!subscriber)
 		return;
 	stream->subscriber = NULL;

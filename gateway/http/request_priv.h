@@ -13,6 +13,7 @@
 #include "base/slice.h"
 #include "feed/subscriber.h"
 
+struct bundle;
 struct http_loop;
 struct http_listener_settings;
 
@@ -30,10 +31,12 @@ struct http_stream_watcher {
 	void (*ended)(struct http_stream_watcher *watcher, struct subscriber *subscriber);
 };
 
-/* A stream that has begun: a carrier with its subscriber. Owned by http1.c or http2.c. */
+/* A stream that has begun: a carrier with its subscriber, or with a bundle of them. Owned by
+ * http1.c, http2.c, or the bundle. */
 struct http_stream {
 	struct carrier carrier;        /* first */
 	struct subscriber *subscriber; /* set by the started callback; freed by the carrier */
+	struct bundle *bundle;         /* likewise, in its place; of a bundle's own ones NULL */
 	struct http_stream_watcher *watchers;
 	struct auth_holder *holder; /* owned; NULL: nothing can revoke the stream's token */
 };
@@ -53,6 +56,9 @@ struct http_request {
 	 * request is gone after it. */
 	void (*on_gone)(struct http_request *request);
 	void *handler_data;
+	/* Of a request for several streams: the address of the one that is being looked at, which
+	 * problems name. Empty: all of it. */
+	struct slice about;
 };
 
 struct http_response {
@@ -96,7 +102,14 @@ void http_stream(struct http_request *request, const struct http_response *head,
 /* For the started callback: `watcher` is told of the stream's end. */
 void http_stream_watch(struct http_stream *stream, struct http_stream_watcher *watcher);
 
-/* The carriers': tells the watchers and frees the subscriber and the holder, where there are. */
+/* The carriers': as subscriber_peek() and its kin. One that has nothing yet, or nothing any more,
+ * has ended. */
+struct slice http_stream_peek(struct http_stream *stream, size_t max);
+void http_stream_consume(struct http_stream *stream, size_t n);
+bool http_stream_ended(const struct http_stream *stream);
+
+/* The carriers': tells the watchers and frees the subscriber or bundle, and the holder, where there
+ * are. */
 void http_stream_drop(struct http_stream *stream, enum close_reason reason);
 
 #endif

@@ -14,7 +14,7 @@ void router_free(struct router *router);
 
 /* What matched: the most specific template's stream and the path's raw values. */
 struct route {
-	const struct stream *stream;
+	const struct stream *stream; /* NULL: several, which the request's query names */
 	struct slice values[PATH_TEMPLATE_MAX_PARAMS]; /* borrowed from the path */
 };
 /* False: no stream has this path. */

@@ -1,3 +1,4 @@
+#include "http/bundle_open_priv.h"
 #include "http/parked_priv.h"
 #include "http/problem_priv.h"
 #include "http/stream_filter_priv.h"
@@ -97,14 +98,20 @@ static int read_caller(struct http_request *request, struct stream_caller *calle
 	return rc;
 }
 
+static bool waits_for_filter(struct http_request *request, const struct route *route,
+			     const struct stream_caller *caller)
+{
+	return route->stream ? stream_filter_waits(request, route->stream, caller)
+			     : bundle_waits(request, caller);
+}
+
 /* A public stream is open to those with a token that does not count, too: as to anybody. */
 static void authenticate(struct http_request *request, const struct route *route, bool last_try)
 {
 	struct stream_caller caller = {.expires_unix_ms = INT64_MAX};
 	int rc = read_caller(request, &caller);
 
-	if (!last_try &&
-	    (rc == ERROR_PENDING || stream_filter_waits(request, route->stream, &caller))) {
+	if (!last_try && (rc == ERROR_PENDING || waits_for_filter(request, route, &caller))) {
 		(void)parked_new(request, route, &waits_for_token, NULL);
 		stream_caller_fini(&caller);
 		return;

@@ -83,15 +83,15 @@ static bool fail(struct http_request *request, const char *detail)
 	return false;
 }
 
-bool stream_cursor_read(struct http_request *request, const struct stream *stream,
-			const struct stream_caller *caller, const json_t *variables,
-			struct stream_cursor_key *key)
+bool stream_cursor_read(struct http_request *request, struct slice query,
+			const struct stream *stream, const struct stream_caller *caller,
+			const json_t *variables, struct stream_cursor_key *key)
 {
 	struct slice subject = subject_of(caller->claims);
 	int rc = ERROR_NOT_FOUND;
 
-	if (request->query.base)
-		rc = percent_find(request->query, "cursor", &key->name);
+	if (query.base)
+		rc = percent_find(query, "cursor", &key->name);
 	if (rc == ERROR_NOT_FOUND)
 		return true;
 	if (!app_of(request)->parts.cursor_saver)

@@ -38,10 +38,11 @@ struct stream_cursor_key {
 };
 void stream_cursor_key_fini(struct stream_cursor_key *key);
 
-/* `variables` are the request's. False: the cursor can't be had, and the request is answered. */
-bool stream_cursor_read(struct http_request *request, const struct stream *stream,
-			const struct stream_caller *caller, const json_t *variables,
-			struct stream_cursor_key *key);
+/* `query` and `variables` are the stream's. False: the cursor can't be had, and the request is
+ * answered. */
+bool stream_cursor_read(struct http_request *request, struct slice query,
+			const struct stream *stream, const struct stream_caller *caller,
+			const json_t *variables, struct stream_cursor_key *key);
 /* Parks the request or answers it. `event_id`: where the cursor stands from now on; empty: where it
  * stood. All is copied, but for the caller's holder, which is taken over. */
 void stream_cursor_claim(struct http_request *request, const struct route *route,

@@ -34,13 +34,12 @@ static bool refuse_to_bind(struct http_request *request, const struct stream_cal
 }
 
 /* *pattern NULL: the request has none. */
-static bool read_client_filter(struct http_request *request, const struct stream *stream,
-			       struct pattern **pattern)
+static bool read_client_filter(struct http_request *request, struct slice query,
+			       const struct stream *stream, struct pattern **pattern)
 {
 	struct pattern_error error = {"", "it is not percent-encoded UTF-8"};
 	struct buffer text = {0};
-	int rc =
-	    request->query.base ? percent_find(request->query, "filter", &text) : ERROR_NOT_FOUND;
+	int rc = query.base ? percent_find(query, "filter", &text) : ERROR_NOT_FOUND;
 	bool absent = rc == ERROR_NOT_FOUND;
 	char detail[600];
 
@@ -65,9 +64,9 @@ static bool read_client_filter(struct http_request *request, const struct stream
 	return false;
 }
 
-bool stream_filter_bind(struct http_request *request, const struct stream *stream,
-			const struct stream_caller *caller, const json_t *variables,
-			struct checks **bound)
+bool stream_filter_bind(struct http_request *request, struct slice query,
+			const struct stream *stream, const struct stream_caller *caller,
+			const json_t *variables, struct checks **bound)
 {
 	struct pattern *patterns[2];
 	struct pattern_error error = {"", ""};
@@ -75,7 +74,7 @@ bool stream_filter_bind(struct http_request *request, const struct stream *strea
 	int rc = 0;
 
 	*bound = NULL;
-	if (!read_client_filter(request, stream, &patterns[0]))
+	if (!read_client_filter(request, query, stream, &patterns[0]))
 		return false;
 	count += patterns[0] != NULL;
 	if (stream->filter && pattern_is_inexact(stream->filter))

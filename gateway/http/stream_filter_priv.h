@@ -18,14 +18,14 @@
 struct stream_filter;
 
 /*
- * The stream's own filter where that is inexact, and the request's ?filter= where the stream takes
- * one. *bound is the caller's reference; NULL where route keys alone decide. False: nothing could
- * ever match, or the pattern is wrong, and the request is answered.
+ * The stream's own filter where that is inexact, and the ?filter= of its query where the stream
+ * takes one. *bound is the caller's reference; NULL where route keys alone decide. False: nothing
+ * could ever match, or the pattern is wrong, and the request is answered.
  */
 enum { STREAM_FILTER_MAX_BYTES = 4096 };
-bool stream_filter_bind(struct http_request *request, const struct stream *stream,
-			const struct stream_caller *caller, const json_t *variables,
-			struct checks **bound);
+bool stream_filter_bind(struct http_request *request, struct slice query,
+			const struct stream *stream, const struct stream_caller *caller,
+			const json_t *variables, struct checks **bound);
 
 /* Whether the request has to wait until the filters of its subject are known. */
 bool stream_filter_waits(struct http_request *request, const struct stream *stream,

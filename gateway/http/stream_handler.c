@@ -1,4 +1,5 @@
 #include "http/accept_priv.h"
+#include "http/bundle_open_priv.h"
 #include "http/cors_priv.h"
 #include "http/problem_priv.h"
 #include "http/stream_opening_priv.h"
@@ -39,8 +40,8 @@ static bool take_cursor(struct stream_opening *opening)
 
 	if (slice_equal(opening->request->method, SLICE_LIT("HEAD")))
 		return true;
-	if (!stream_cursor_read(opening->request, opening->route->stream, opening->caller,
-				opening->variables, &opening->cursor))
+	if (!stream_cursor_read(opening->request, opening->query, opening->route->stream,
+				opening->caller, opening->variables, &opening->cursor))
 		return false;
 	if (!opening->cursor.key.name.len)
 		return true;
@@ -53,27 +54,29 @@ static bool take_cursor(struct stream_opening *opening)
 	return has_id || stream_resume_from_cursor(opening, claim->event_id);
 }
 
-static void answer(struct stream_opening *opening)
+void stream_answer(struct http_request *request, http_stream_started started, void *context)
 {
 	struct http_field fields[3 + CORS_MAX_FIELDS] = {
 	    {SLICE_LIT("content-type"), SLICE_LIT("text/event-stream")},
 	    {SLICE_LIT("cache-control"), SLICE_LIT("no-store, no-transform")},
 	    {SLICE_LIT("x-accel-buffering"), SLICE_LIT("no")},
 	};
-	size_t count = 3 + cors_fields(opening->request, fields + 3);
+	size_t count = 3 + cors_fields(request, fields + 3);
 
-	if (slice_equal(opening->request->method, SLICE_LIT("HEAD")))
-		http_reply(opening->request, &(struct http_response){.status = 200,
-								     .fields = fields,
-								     .field_count = count,
-								     .has_no_length = true});
-	else
-		http_stream(opening->request,
+	if (slice_equal(request->method, SLICE_LIT("HEAD"))) {
+		http_reply(request, &(struct http_response){.status = 200,
+							    .fields = fields,
+							    .field_count = count,
+							    .has_no_length = true});
+		started(context, NULL);
+	} else {
+		http_stream(request,
 			    &(struct http_response){.status = 200,
 						    .fields = fields,
 						    .field_count = count,
 						    .body = SLICE_LIT(":\n\n")},
-			    stream_begin, stream_beginning_new(opening));
+			    started, context);
+	}
 }
 
 void stream_open(struct http_request *request, const struct route *route,
@@ -85,9 +88,14 @@ void stream_open(struct http_request *request, const struct route *route,
 	    .caller = caller,
 	    .loop = app_loop_of(request),
 	    .query = request->query,
+	    .given_id = http_request_field(request, "last-event-id"),
 	};
 
+	if (!route->stream) {
+		bundle_open(request, caller);
+		return;
+	}
 	if (stream_opening_read(&opening) && take_cursor(&opening))
-		answer(&opening);
+		stream_answer(request, stream_begin, stream_beginning_new(&opening));
 	stream_opening_fini(&opening);
 }

@@ -158,8 +158,8 @@ static bool bind_filters(struct stream_opening *opening)
 {
 	const struct stream *stream = opening->route->stream;
 
-	return stream_filter_bind(opening->request, stream, opening->caller, opening->variables,
-				  &opening->bound) &&
+	return stream_filter_bind(opening->request, opening->query, stream, opening->caller,
+				  opening->variables, &opening->bound) &&
 	       stream_filter_open(opening->request, stream, opening->caller, &opening->filter);
 }
 

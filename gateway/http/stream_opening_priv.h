@@ -17,6 +17,8 @@ struct stream_opening {
 	struct stream_caller *caller;
 	struct app_loop *loop;
 	struct slice query;     /* of the stream's address, raw; base NULL: there is none */
+	struct slice given_id;  /* Last-Event-ID, or the part of it; base NULL: there is none */
+	bool is_member;         /* of several: a final id is no answer */
 	struct buffer *decoded; /* values that were percent-decoded */
 	size_t decoded_count;
 	const char *undecodable; /* the query parameter that is not */
@@ -27,6 +29,7 @@ struct stream_opening {
 	bool has_position;
 	struct buffer last_event_id;
 	bool is_custom_id;
+	bool is_final;    /* a member that has ended for good */
 	int64_t since_ms; /* -1: not asked for */
 	struct stream_cursor_key cursor;
 	bool has_stale_cursor;
@@ -44,6 +47,13 @@ bool stream_opening_fail(struct stream_opening *opening, int status, const char 
 
 /* stream_resume.c: where it begins. */
 
+#define STREAM_RESUME_ID_WANTED "lastEventId is not percent-encoded UTF-8."
+
+/* The id of that name from the query, for clients that can't set fields; nothing is appended where
+ * it has none. ERROR_INVALID: it is not percent-encoded UTF-8. */
+MUST_CHECK int stream_resume_find_id(struct slice query, struct buffer *id);
+/* To one who brings a final id: 204. */
+void stream_resume_reply_final(struct http_request *request);
 /* Last-Event-ID and ?since=. The feed is open. */
 bool stream_resume_read(struct stream_opening *opening);
 /* From where the cursor stands; empty: nowhere yet. */

@@ -12,6 +12,9 @@
  *     cursor                stream_cursor.c (waits for PostgreSQL, and starts over)
  *     head                  stream_handler.c
  *     subscriber            stream_begin.c
+ *
+ * A request for several streams (bundle_open.c) goes through these for each of them, but for the
+ * token and the head, of which there is one, and the cursor, which none can have.
  */
 #ifndef SLUICE_HTTP_STREAM_PRIV_H
 #define SLUICE_HTTP_STREAM_PRIV_H
@@ -42,5 +45,8 @@ void stream_open(struct http_request *request, const struct route *route,
 /* To one whose token does not count or is missing: 401 with WWW-Authenticate (RFC 6750, 3), or 503
  * where that is not known. */
 void stream_reply_unauthorized(struct http_request *request, const struct stream_caller *caller);
+
+/* Answers 200: `started` gets the stream, at HEAD none. `context` is taken over. */
+void stream_answer(struct http_request *request, http_stream_started started, void *context);
 
 #endif

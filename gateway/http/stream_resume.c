@@ -9,27 +9,22 @@
 
 enum { CUSTOM_ID_MAX_BYTES = 1024 };
 
-/* Last-Event-ID from its field, or from the query for clients that can't set fields. */
-static bool find_last_event_id(struct stream_opening *opening)
+int stream_resume_find_id(struct slice query, struct buffer *id)
 {
 	static const char *const names[] = {"lastEventId", "last_event_id"};
-	struct slice field = http_request_field(opening->request, "last-event-id");
+	int rc = ERROR_NOT_FOUND;
 
-	if (field.base) {
-		buffer_append_slice(&opening->last_event_id, field);
-		return true;
-	}
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-		int rc = opening->query.base
-			     ? percent_find(opening->query, names[i], &opening->last_event_id)
-			     : ERROR_NOT_FOUND;
+	for (size_t i = 0; rc == ERROR_NOT_FOUND && i < sizeof(names) / sizeof(names[0]); i++)
+		rc = query.base ? percent_find(query, names[i], id) : ERROR_NOT_FOUND;
+	return rc == ERROR_INVALID ? rc : 0;
+}
 
-		if (rc == ERROR_INVALID)
-			return stream_opening_fail(opening, 400,
-						   "lastEventId is not percent-encoded UTF-8.");
-		if (!rc)
-			return true;
-	}
+static bool find_last_event_id(struct stream_opening *opening)
+{
+	if (opening->given_id.base)
+		buffer_append_slice(&opening->last_event_id, opening->given_id);
+	else if (stream_resume_find_id(opening->query, &opening->last_event_id))
+		return stream_opening_fail(opening, 400, STREAM_RESUME_ID_WANTED);
 	return true;
 }
 
@@ -39,13 +34,20 @@ static bool fits_custom_id(const struct stream_opening *opening)
 	       opening->last_event_id.len <= CUSTOM_ID_MAX_BYTES;
 }
 
-static bool reply_final(struct stream_opening *opening)
+void stream_resume_reply_final(struct http_request *request)
 {
 	struct http_field fields[CORS_MAX_FIELDS];
-	size_t count = cors_fields(opening->request, fields);
+	size_t count = cors_fields(request, fields);
 
-	http_reply(opening->request,
+	http_reply(request,
 		   &(struct http_response){.status = 204, .fields = fields, .field_count = count});
+}
+
+static bool reply_final(struct stream_opening *opening)
+{
+	if (opening->is_member)
+		return opening->is_final = true;
+	stream_resume_reply_final(opening->request);
 	return false;
 }
 

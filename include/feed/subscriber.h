@@ -62,6 +62,9 @@ struct slice subscriber_peek(struct subscriber *subscriber, size_t max);
 /* `n` of the bytes that the last peek gave were handed to the socket. */
 void subscriber_consume(struct subscriber *subscriber, size_t n);
 
+/* Its connection has taken bytes of others: while it does, nobody waits for this one. */
+void subscriber_note_progress(struct subscriber *subscriber);
+
 /*
  * Appends the event id up to which everything was consumed; a frame that is half written does not
  * count. Where a stream takes its ids from the events and a replay is half written, it may be an
@@ -79,6 +82,9 @@ void subscriber_set_checks(struct subscriber *subscriber, struct checks *checks)
 /* True when it has ended and everything was consumed: the carrier closes the stream in good order
  * and frees it. */
 bool subscriber_ended(const struct subscriber *subscriber);
+
+/* Why one that has ended did. */
+enum close_reason subscriber_close_reason(const struct subscriber *subscriber);
 
 /*
  * Ends it from the feed side or the handler: `frame` (copied, complete SSE bytes, may be empty) is

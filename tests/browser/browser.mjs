@@ -16,13 +16,13 @@ export function launchChromium(folder) {
 function installLog() {
 	const types = ['message', 'connected', 'gap', 'timeout', 'created', 'paid', 'shipped'];
 	window.subscriptions = {};
-	window.subscribe = (name, url, options) => {
+	window.subscribe = (name, url, { types: others = [], ...options } = {}) => {
 		const source = new EventSource(url, options);
 		const log = { source, opened: 0, errors: 0, events: [] };
 		window.subscriptions[name] = log;
 		source.onopen = () => { log.opened++; };
 		source.onerror = () => { log.errors++; };
-		for (const type of types)
+		for (const type of [...types, ...others])
 			source.addEventListener(type, ({ data, lastEventId }) => log.events.push({ type, data, lastEventId }));
 	};
 	window.look = name => {
@@ -46,6 +46,7 @@ export class Subscription {
 	#page;
 	#name;
 
+	/* `options` are EventSource's, and `types` that it is asked for beside the usual ones. */
 	static async open(page, url, options) {
 		const subscription = new Subscription();
 		subscription.#page = page;
@@ -69,7 +70,7 @@ export class Subscription {
 	/* Its events but for those that the gateway made. */
 	async records() {
 		const { events } = await this.look();
-		return events.filter(({ type }) => type !== 'connected').map(event => ({ ...event, value: JSON.parse(event.data) }));
+		return events.filter(({ type }) => !/(^|#)connected$/.test(type)).map(event => ({ ...event, value: JSON.parse(event.data) }));
 	}
 
 	until(what, condition) {

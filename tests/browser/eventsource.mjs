@@ -217,6 +217,28 @@ scenario('twenty streams share one HTTP/2 connection over TLS and survive kill -
 	}
 });
 
+scenario('two streams share one EventSource, and each event tells its own', async ({ browser, gateway }) => {
+	const page = await openPage(browser, gateway.url() + '/healthz');
+	const paths = { ada: '/users/ada/orders', grace: '/users/grace/orders' };
+	const query = new URLSearchParams(Object.values(paths).map(path => ['s', path]));
+	const types = Object.values(paths).flatMap(path => [path, `${path}#connected`, `${path}#paid`, `${path}#created`]);
+	const both = await Subscription.open(page, `/streams?${query}`, { types });
+	await both.until('is connected twice', ({ events }) => events.length === 2);
+	const sent = [order('ada'), order('grace', { type: 'created' }), order('edsger'), order('ada', { type: null })];
+	await gateway.produce(TOPIC, sent);
+	await both.untilNumber(sent[1][1].n);
+	await both.untilNumber(sent[3][1].n);
+	await gateway.kill();
+	sent.push(order('grace'), order('edsger'), order('ada'));
+	await gateway.produce(TOPIC, sent.slice(4));
+	await gateway.start();
+	await both.untilNumber(sent[4][1].n);
+	await both.untilNumber(sent[6][1].n);
+	await assertExactlyOnce(both, sent, ['ada', 'grace']);
+	for (const { type, value } of await both.records())
+		assert.equal(type, value.type ? `${paths[value.user]}#${value.type}` : paths[value.user]);
+});
+
 scenario('SIGTERM tells each browser when to come back, and it does', async ({ browser, gateway }) => {
 	const recorder = await Recorder.start(gateway.config.listeners[HTTP].port);
 	const page = await openPage(browser, recorder.url() + '/healthz');

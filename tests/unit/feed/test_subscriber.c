@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "base/metrics.h"
+#include "feed/subscriber_priv.h"
 #include "world.h"
 
 struct promise_row {
@@ -338,6 +339,32 @@ static void test_subscriber_without_progress_is_given_up(void **state)
 	close_world(&world);
 }
 
+/* One that has to wait, because its connection is taking what others have, is not given up for
+ * that. */
+static void test_subscriber_waiting_for_others_is_not_given_up(void **state)
+{
+	static struct world world;
+	static struct client client;
+
+	(void)state;
+	open_world(&world, 1 << 20, false);
+	init_client(&client, &world, -1);
+	connect_client(&client);
+	take(&client, SIZE_MAX);
+	produce(&world);
+	turn(&world, true);
+	client.subscriber->progress_ms -= world.settings.slow_client_timeout_ms;
+	subscriber_note_progress(client.subscriber);
+	tick(&world);
+	assert_false(client.aborted);
+	client.subscriber->progress_ms -= world.settings.slow_client_timeout_ms;
+	tick(&world);
+	assert_true(client.aborted);
+	disconnect_client(&client);
+	buffer_free(&client.unparsed);
+	close_world(&world);
+}
+
 /* A token that has expired ends the stream with an event that says so. */
 static void test_subscriber_expired_ends_with_timeout(void **state)
 {
@@ -470,6 +497,7 @@ int main(void)
 	    cmocka_unit_test(test_subscriber_idle_heartbeat_moves_the_id),
 	    cmocka_unit_test(test_subscriber_ahead_of_its_replica_keeps_its_id),
 	    cmocka_unit_test(test_subscriber_without_progress_is_given_up),
+	    cmocka_unit_test(test_subscriber_waiting_for_others_is_not_given_up),
 	    cmocka_unit_test(test_subscriber_expired_ends_with_timeout),
 	    cmocka_unit_test(test_subscriber_revoked_ends_alone),
 	    cmocka_unit_test(test_subscriber_start_last_gives_the_newest_first),
