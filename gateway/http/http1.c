@@ -3,7 +3,7 @@
  * the bytes still in its input buffer.
  *
  * It fails when the client goes (closed without a word), takes too long (408, or closed without a
- * word where it has sent nothing), or sends what is refused (400, 413, 431).
+ * word where it has sent nothing), or sends what is refused (400, 413, 431, 501).
  */
 #include "http/http1_priv.h"
 
@@ -76,7 +76,7 @@ static void read_head(struct connection *connection)
 		return;
 	}
 	switch (head_check(bytes, &connection->input_bytes,
-			   connection->loop->server->settings->max_head_bytes, HTTP1_MAX_BODY_BYTES,
+			   connection->loop->server->settings->max_head_bytes, HTTP_MAX_BODY_BYTES,
 			   &refusal)) {
 	case HEAD_INCOMPLETE:
 		return;

@@ -23,7 +23,8 @@ struct http2_request;
 enum {
 	/* What is gathered for one write; also what a socket without room makes a session hold. */
 	HTTP2_OUTPUT_BYTES = 64 * 1024,
-	HTTP2_MAX_BODY_BYTES = 16 * 1024, /* of a request; it is thrown away */
+	/* Of one session's requests, from the first byte to the answer: 64 of the largest. */
+	HTTP2_MAX_BODIES_BYTES = 64 * HTTP_MAX_BODY_BYTES,
 	HTTP2_MAX_FIELDS = 100,
 	HTTP2_MAX_CONTINUATIONS = 8,
 };
@@ -50,6 +51,7 @@ struct http2_session {
 	struct budget controls; /* frames that carry no request and no data */
 	char *unsent;           /* owned: what the socket did not take */
 	size_t unsent_len, unsent_at;
+	size_t body_bytes; /* of all its requests */
 	size_t data_at; /* in the loop's scratch: the head of the DATA frame that is being made */
 };
 
@@ -91,10 +93,10 @@ struct http2_stream {
 struct http2_stream *http2_stream_new(struct http2_session *session, int32_t id);
 /* A field of it. */
 void http2_stream_add_field(struct http2_stream *stream, struct slice name, struct slice value);
-/* Its fields are complete. */
-void http2_stream_end_fields(struct http2_stream *stream);
-/* `len` bytes of its body. */
-void http2_stream_take_body(struct http2_stream *stream, size_t len);
+/* Its fields are complete; `has_body`: more comes. */
+void http2_stream_end_fields(struct http2_stream *stream, bool has_body);
+/* More of its body. */
+void http2_stream_take_body(struct http2_stream *stream, struct slice bytes);
 /* It is complete: the handler is called. */
 void http2_stream_dispatch(struct http2_stream *stream);
 /* It is over, whoever ended it; `reason` where nobody has said another. Its memory goes at the end

@@ -2,7 +2,7 @@
  * stream_priv: the steps of opening a stream. A request runs through them in this order, and the
  * first that fails answers it:
  *
- *     method, Accept        stream_handler.c
+ *     method, Accept, body  stream_handler.c
  *     token -> claims       stream_auth.c (may have to wait for a key or a look-up)
  *     parameters, access    stream_opening.c
  *     feed                  stream_opening.c
