@@ -147,8 +147,8 @@ static const char *check_field(struct slice line, struct facts *facts)
 	return NULL;
 }
 
-/* Whether it is clear where the body ends (RFC 9112, 6.1): a proxy in between may see it elsewhere.
- */
+/* It has to be clear where the body ends (RFC 9112, 6.1): a proxy in between may see it elsewhere.
+ * Another coding is 400, not 501: what a client does wrong is no failure of the server's. */
 static const char *check_coding(const struct facts *facts, bool is_http11)
 {
 	if (facts->codings > 1)
@@ -157,6 +157,8 @@ static const char *check_coding(const struct facts *facts, bool is_http11)
 		return "There are a transfer-encoding and a content-length.";
 	if (facts->codings && !is_http11)
 		return "HTTP/1.0 has no transfer-encoding.";
+	if (facts->has_other_coding)
+		return "The only transfer-encoding of a request is chunked.";
 	return NULL;
 }
 
@@ -184,8 +186,6 @@ static enum head_verdict check(struct slice head, uint64_t max_body_bytes,
 		return refuse(refusal, 400, wrong);
 	if (facts.fields > MAX_FIELDS)
 		return refuse(refusal, 431, "There are too many header fields.");
-	if (facts.has_other_coding)
-		return refuse(refusal, 501, "The only transfer-encoding of a request is chunked.");
 	if (facts.length > max_body_bytes)
 		return refuse(refusal, 413, "The request's body is too large.");
 	return HEAD_COMPLETE;

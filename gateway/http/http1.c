@@ -3,7 +3,7 @@
  * the bytes still in its input buffer.
  *
  * It fails when the client goes (closed without a word), takes too long (408, or closed without a
- * word where it has sent nothing), or sends what is refused (400, 413, 431, 501).
+ * word where it has sent nothing), or sends what is refused (400, 413, 431).
  */
 #include "http/http1_priv.h"
 
