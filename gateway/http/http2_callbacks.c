@@ -104,9 +104,8 @@ static int on_frame_send(nghttp2_session *nghttp2, const nghttp2_frame *frame, v
 	    (frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA))
 		return 0;
 	stream = find(nghttp2, frame->hd.stream_id);
-	if (stream && stream->reset_after_end)
-		nghttp2_submit_rst_stream(nghttp2, NGHTTP2_FLAG_NONE, frame->hd.stream_id,
-					  NGHTTP2_NO_ERROR);
+	if (stream && stream->is_early)
+		http2_stream_linger(stream);
 	return 0;
 }
 

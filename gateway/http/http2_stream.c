@@ -147,7 +147,7 @@ static struct slice sort_fields(struct http2_request *request)
 /* Answers what never gets to a handler; the client may still be sending. */
 static void refuse(struct http2_stream *stream, int status, const char *detail)
 {
-	stream->reset_after_end = true;
+	stream->is_early = true;
 	request_refuse(&stream->request->request, status, detail);
 }
 
@@ -230,7 +230,7 @@ void http2_stream_dispatch(struct http2_stream *stream)
 {
 	const struct http_server_hooks *hooks = &loop_of(stream)->server->hooks;
 
-	stream->reset_after_end = false;
+	stream->is_early = false;
 	if (!stream->request)
 		return;
 	timer_list_clear(&stream->timer);
@@ -431,11 +431,26 @@ void http2_stream_expire_request(struct timer *timer)
 	connection_want_pump(session->connection);
 }
 
+static void reset(struct http2_stream *stream, uint32_t error_code)
+{
+	nghttp2_submit_rst_stream(stream->session->nghttp2, NGHTTP2_FLAG_NONE, stream->id,
+				  error_code);
+	connection_want_pump(stream->session->connection);
+}
+
 void http2_stream_expire_reply(struct timer *timer)
 {
-	struct http2_stream *stream = stream_of(timer);
+	reset(stream_of(timer), NGHTTP2_CANCEL);
+}
 
-	nghttp2_submit_rst_stream(stream->session->nghttp2, NGHTTP2_FLAG_NONE, stream->id,
-				  NGHTTP2_CANCEL);
-	connection_want_pump(stream->session->connection);
+void http2_stream_linger(struct http2_stream *stream)
+{
+	struct http_loop *loop = loop_of(stream);
+
+	timer_list_set(&loop->reset_timers, &stream->timer, loop->now_ms);
+}
+
+void http2_stream_expire_linger(struct timer *timer)
+{
+	reset(stream_of(timer), NGHTTP2_NO_ERROR);
 }
