@@ -254,7 +254,9 @@ static const struct setting settings[] = {
      .type = SETTING_BOOL,
      FIELD(client_filters),
      .fallback = "false",
-     .doc = "Whether a request may narrow its stream by a pattern of its own: ?filter=."},
+     .doc = "Whether a request may narrow its stream by a pattern of its own: ?filter=, or the "
+	    "body of "
+	    "POST or QUERY."},
     {.name = "user_filters",
      .type = SETTING_BOOL,
      FIELD(user_filters),

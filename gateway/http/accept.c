@@ -64,3 +64,18 @@ bool accept_event_stream(const struct http_request *request)
 	}
 	return accepted;
 }
+
+/* UTF-8 is all that JSON comes in (RFC 8259, 8.1); many clients say so. */
+bool accept_is_json(const struct http_request *request)
+{
+	struct slice rest = http_request_field(request, "content-type"), part;
+
+	if (!next_part(&rest, ';', &part) ||
+	    !slice_equal_ascii_case(part, SLICE_LIT("application/json")))
+		return false;
+	while (next_part(&rest, ';', &part))
+		if (part.len && !slice_equal_ascii_case(part, SLICE_LIT("charset=utf-8")) &&
+		    !slice_equal_ascii_case(part, SLICE_LIT("charset=\"utf-8\"")))
+			return false;
+	return true;
+}

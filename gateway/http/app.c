@@ -106,7 +106,7 @@ static void handle_fixed(struct http_request *request, void (*handle)(struct htt
 	const struct http_field allow = {SLICE_LIT("allow"), SLICE_LIT("GET, HEAD, OPTIONS")};
 
 	if (slice_equal(request->method, SLICE_LIT("OPTIONS")))
-		cors_reply_options(request, "GET, HEAD, OPTIONS");
+		cors_reply_options(request, "GET, HEAD, OPTIONS", NULL, 0);
 	else if (slice_equal(request->method, SLICE_LIT("GET")) ||
 		 slice_equal(request->method, SLICE_LIT("HEAD")))
 		handle(request);

@@ -158,7 +158,7 @@ static void open_list(struct http_request *request, struct stream_caller *caller
 		return;
 	}
 	beginning->bundle = bundle_new(addresses, id);
-	stream_answer(request, begin, beginning);
+	stream_answer(request, NULL, begin, beginning);
 }
 
 void bundle_open(struct http_request *request, struct stream_caller *caller)

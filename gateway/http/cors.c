@@ -33,17 +33,22 @@ size_t cors_fields(const struct http_request *request, struct http_field fields[
 	return count;
 }
 
-void cors_reply_options(struct http_request *request, const char *allow)
+void cors_reply_options(struct http_request *request, const char *allow,
+			const struct http_field *extra, size_t extra_count)
 {
-	struct http_field fields[4 + CORS_MAX_FIELDS] = {{SLICE_LIT("allow"), slice_of(allow)}};
+	enum { MAX_EXTRA = 2 };
+	struct http_field fields[4 + MAX_EXTRA + CORS_MAX_FIELDS] = {
+	    {SLICE_LIT("allow"), slice_of(allow)}};
 	size_t count = 1 + cors_fields(request, fields + 1);
 
+	for (size_t i = 0; i < extra_count && i < MAX_EXTRA; i++)
+		fields[count++] = extra[i];
 	if (http_request_field(request, "access-control-request-method").base) {
 		fields[count++] =
 		    (struct http_field){SLICE_LIT("access-control-allow-methods"), slice_of(allow)};
-		fields[count++] =
-		    (struct http_field){SLICE_LIT("access-control-allow-headers"),
-					SLICE_LIT("authorization, last-event-id, cache-control")};
+		fields[count++] = (struct http_field){
+		    SLICE_LIT("access-control-allow-headers"),
+		    SLICE_LIT("authorization, last-event-id, cache-control, content-type")};
 		fields[count++] =
 		    (struct http_field){SLICE_LIT("access-control-max-age"), SLICE_LIT("7200")};
 	}

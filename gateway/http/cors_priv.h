@@ -12,7 +12,9 @@ enum { CORS_MAX_FIELDS = 4 };
  * from the request and the settings. */
 size_t cors_fields(const struct http_request *request, struct http_field fields[CORS_MAX_FIELDS]);
 
-/* Answers OPTIONS: a preflight or a plain question. `allow` is the Allow field's value. */
-void cors_reply_options(struct http_request *request, const char *allow);
+/* Answers OPTIONS: a preflight or a plain question. `allow` is the Allow field's value; `extra` are
+ * up to 2 fields more. */
+void cors_reply_options(struct http_request *request, const char *allow,
+			const struct http_field *extra, size_t extra_count);
 
 #endif

@@ -78,7 +78,7 @@ static struct slice trim(struct slice text)
 	return text;
 }
 
-static const char *check_request_line(struct slice line, bool *needs_host)
+static const char *check_request_line(struct slice line, bool *is_http11)
 {
 	struct slice method = next_part(&line, ' ');
 	struct slice target = next_part(&line, ' ');
@@ -89,7 +89,7 @@ static const char *check_request_line(struct slice line, bool *needs_host)
 		return "The request line has no valid target.";
 	if (!slice_equal(line, SLICE_LIT("HTTP/1.1")) && !slice_equal(line, SLICE_LIT("HTTP/1.0")))
 		return "The request line must end with HTTP/1.1 or HTTP/1.0.";
-	*needs_host = line.base[7] == '1';
+	*is_http11 = line.base[7] == '1';
 	return NULL;
 }
 
@@ -97,8 +97,9 @@ static const char *check_request_line(struct slice line, bool *needs_host)
 struct facts {
 	unsigned fields;
 	unsigned hosts;
+	unsigned codings;
 	bool has_length;
-	bool has_body_coding;
+	bool has_other_coding;
 	uint64_t length;
 };
 
@@ -134,13 +135,30 @@ static const char *check_field(struct slice line, struct facts *facts)
 		return "A header field's value holds a control character.";
 	if (slice_equal_ascii_case(name, SLICE_LIT("host")))
 		facts->hosts++;
-	if (slice_equal_ascii_case(name, SLICE_LIT("transfer-encoding")))
-		facts->has_body_coding = true;
+	if (slice_equal_ascii_case(name, SLICE_LIT("transfer-encoding"))) {
+		facts->codings++;
+		facts->has_other_coding = !slice_equal_ascii_case(value, SLICE_LIT("chunked"));
+	}
 	if (slice_equal_ascii_case(name, SLICE_LIT("expect")) &&
 	    !slice_equal_ascii_case(value, SLICE_LIT("100-continue")))
 		return "Nothing but 100-continue can be expected.";
 	if (slice_equal_ascii_case(name, SLICE_LIT("content-length")))
 		return take_length(facts, value);
+	return NULL;
+}
+
+/* It has to be clear where the body ends (RFC 9112, 6.1): a proxy in between may see it elsewhere.
+ * Another coding is 400, not 501: what a client does wrong is no failure of the server's. */
+static const char *check_coding(const struct facts *facts, bool is_http11)
+{
+	if (facts->codings > 1)
+		return "There are two transfer-encoding fields.";
+	if (facts->codings && facts->has_length)
+		return "There are a transfer-encoding and a content-length.";
+	if (facts->codings && !is_http11)
+		return "HTTP/1.0 has no transfer-encoding.";
+	if (facts->has_other_coding)
+		return "The only transfer-encoding of a request is chunked.";
 	return NULL;
 }
 
@@ -155,14 +173,14 @@ static enum head_verdict check(struct slice head, uint64_t max_body_bytes,
 			       struct head_refusal *refusal)
 {
 	struct facts facts = {0};
-	bool needs_host;
-	const char *wrong = check_request_line(next_line(&head), &needs_host);
+	bool is_http11;
+	const char *wrong = check_request_line(next_line(&head), &is_http11);
 
 	for (struct slice line; !wrong && (line = next_line(&head)).len;)
 		wrong = check_field(line, &facts);
-	if (!wrong && facts.has_body_coding)
-		wrong = "A request body must come with a content-length.";
-	if (!wrong && (facts.hosts > 1 || (needs_host && !facts.hosts)))
+	if (!wrong)
+		wrong = check_coding(&facts, is_http11);
+	if (!wrong && (facts.hosts > 1 || (is_http11 && !facts.hosts)))
 		wrong = "There must be one host field.";
 	if (wrong)
 		return refuse(refusal, 400, wrong);

@@ -20,8 +20,8 @@ struct head_refusal {
 
 /*
  * `*scanned` is 0 at first and kept by the caller while `bytes` grow. Refusals: 400 malformed (RFC
- * 9112, 3 and 5), 413 a body of more than `max_body_bytes`, 431 more than `max_head_bytes` or more
- * fields than libh2o takes.
+ * 9112, 3 to 6), 413 a content-length of more than `max_body_bytes`, 431 more than `max_head_bytes`
+ * or more fields than libh2o takes.
  */
 enum head_verdict head_check(struct slice bytes, uint32_t *scanned, uint32_t max_head_bytes,
 			     uint64_t max_body_bytes, struct head_refusal *refusal);

@@ -76,7 +76,7 @@ static void read_head(struct connection *connection)
 		return;
 	}
 	switch (head_check(bytes, &connection->input_bytes,
-			   connection->loop->server->settings->max_head_bytes, HTTP1_MAX_BODY_BYTES,
+			   connection->loop->server->settings->max_head_bytes, HTTP_MAX_BODY_BYTES,
 			   &refusal)) {
 	case HEAD_INCOMPLETE:
 		return;

@@ -1,17 +1,20 @@
 /*
- * The happy path: libh2o calls on_request(), the hook gets a struct http_request, and answers by
- * reply(), after which libh2o closes the connection, or by stream(), after which on_taken_over()
- * has the socket.
+ * The happy path: libh2o reads the body and calls on_request(), the hook gets a struct
+ * http_request, and answers by reply(), after which libh2o closes the connection, or by stream(),
+ * after which on_taken_over() has the socket.
  *
- * While a handler takes its time, nothing is read, so a client that goes is noticed by the answer
- * only: on_gone is called where the server stops before it. A take-over whose write fails ends with
- * on_taken_over() without a socket.
+ * A body in chunks that is too large or malformed is refused by libh2o, in our words (refuse());
+ * one that does not get whole within the head's timeout ends the connection. While a handler takes
+ * its time, nothing is read, so a client that goes is noticed by the answer only: on_gone is called
+ * where the server stops before it. A take-over whose write fails ends with on_taken_over() without
+ * a socket.
  */
 #include <arpa/inet.h>
 #include <h2o.h>
 #include <h2o/http1.h>
 #include <sys/socket.h>
 
+#include "base/buffer.h"
 #include "base/metrics.h"
 #include "http/connection_priv.h"
 #include "http/http1_priv.h"
@@ -63,9 +66,8 @@ static void discard_unread(h2o_socket_t *socket)
 			return;
 }
 
-static void enter_answer(struct http1_request *self, enum connection_state state)
+static void enter_answer(struct connection *connection, enum connection_state state)
 {
-	struct connection *connection = self->connection;
 	struct http_loop *loop = connection->loop;
 
 	connection->state = (uint8_t)state;
@@ -81,7 +83,7 @@ static void reply(struct http_request *request, const struct http_response *resp
 	bool has_body = response->body.len && !request_is_head(request);
 
 	discard_unread(self->connection->socket);
-	enter_answer(self, CONNECTION_REPLY);
+	enter_answer(self->connection, CONNECTION_REPLY);
 	set_response(self, response);
 	if (request_status_has_no_content(response->status))
 		has_body = false;
@@ -121,7 +123,7 @@ static void stream(struct http_request *request, const struct http_response *hea
 	/* libh2o says "connection: upgrade" here; the body's end is the connection's. */
 	h2o_add_header(&h2o->pool, &h2o->res.headers, H2O_TOKEN_CONNECTION, NULL,
 		       H2O_STRLIT("close"));
-	enter_answer(self, CONNECTION_TAKEOVER);
+	enter_answer(connection, CONNECTION_TAKEOVER);
 	connection->takeover.started = started;
 	connection->takeover.context = context;
 	h2o_http1_upgrade(h2o, &body, 1, on_taken_over, connection);
@@ -164,6 +166,7 @@ static struct http1_request *make_request(h2o_req_t *h2o, struct connection *con
 	self->request.loop = connection->loop;
 	self->request.listener = connection->settings;
 	self->request.method = slice_of_iovec(h2o->input.method);
+	self->request.body = slice_of_iovec(h2o->entity);
 	self->request.peer = self->peer;
 	self->request.version = h2o->version == 0x100 ? 10 : 11;
 	self->request.ops = &ops;
@@ -171,9 +174,60 @@ static struct http1_request *make_request(h2o_req_t *h2o, struct connection *con
 	return self;
 }
 
+static struct connection *connection_of(h2o_req_t *h2o)
+{
+	return h2o->conn->callbacks->get_socket(h2o->conn)->on_close.data;
+}
+
+/* In place of what libh2o says. */
+struct refusal {
+	h2o_ostream_t super; /* first */
+	h2o_iovec_t body;
+};
+
+static void send_refusal(h2o_ostream_t *stream, h2o_req_t *h2o, h2o_iovec_t *said, size_t count,
+			 h2o_send_state_t state)
+{
+	(void)said;
+	h2o_ostream_send_next(stream, h2o, &((struct refusal *)stream)->body, count > 0, state);
+}
+
+static void refuse(struct connection *connection, h2o_req_t *h2o, h2o_ostream_t **slot)
+{
+	struct refusal *refusal = (struct refusal *)h2o_add_ostream(h2o, sizeof(*refusal), slot);
+	struct buffer body = {0};
+
+	problem_append(&body, h2o->res.status,
+		       h2o->res.status == 413 ? "The request's body is too large."
+					      : "The request's body is malformed.");
+	refusal->super.do_send = send_refusal;
+	refusal->body = copy(&h2o->pool, buffer_slice(&body));
+	buffer_free(&body);
+	h2o->res.reason = problem_title(h2o->res.status);
+	h2o->res.content_length = refusal->body.len;
+	h2o_set_header(&h2o->pool, &h2o->res.headers, H2O_TOKEN_CONTENT_TYPE,
+		       H2O_STRLIT("application/problem+json"), 1);
+	request_count_response(h2o->res.status);
+	discard_unread(connection->socket);
+	enter_answer(connection, CONNECTION_REPLY);
+}
+
+/* An answer that was not asked for is libh2o's own. */
+static void on_setup_ostream(h2o_filter_t *filter, h2o_req_t *h2o, h2o_ostream_t **slot)
+{
+	struct connection *connection = connection_of(h2o);
+
+	(void)filter;
+	if (connection->state == CONNECTION_REQUEST) {
+		refuse(connection, h2o, slot);
+		slot = &(*slot)->next;
+	}
+	h2o_setup_next_ostream(h2o, slot);
+}
+
 static int on_request(h2o_handler_t *handler, h2o_req_t *h2o)
 {
-	struct connection *connection = h2o->conn->callbacks->get_socket(h2o->conn)->on_close.data;
+	struct connection *connection = connection_of(h2o);
 	struct http1_request *self = make_request(h2o, connection);
 	const struct http_server_hooks *hooks = &connection->loop->server->hooks;
 
@@ -192,8 +246,13 @@ void http1_register(h2o_globalconf_t *config)
 	h2o_hostconf_t *host =
 	    h2o_config_register_host(config, h2o_iovec_init(H2O_STRLIT("sluice")), 65535);
 	h2o_handler_t *handler = h2o_create_handler(&host->fallback_path, sizeof(*handler));
+	h2o_filter_t *filter = h2o_create_filter(&host->fallback_path, sizeof(*filter));
 
 	handler->on_req = on_request;
+	filter->on_setup_ostream = on_setup_ostream;
+	/* libh2o takes less than this of a body in chunks, and no more than this of another, whose
+	 * length head_check() has seen. */
+	config->max_request_entity_size = HTTP_MAX_BODY_BYTES + 1;
 }
 
 void http1_give_up(struct connection *connection)

@@ -67,10 +67,9 @@ static int on_data_chunk(nghttp2_session *nghttp2, uint8_t flags, int32_t id, co
 	struct http2_stream *stream = find(nghttp2, id);
 
 	(void)flags;
-	(void)bytes;
 	(void)user_data;
 	if (stream)
-		http2_stream_take_body(stream, len);
+		http2_stream_take_body(stream, (struct slice){(const char *)bytes, len});
 	return 0;
 }
 
@@ -87,7 +86,7 @@ static int on_frame_recv(nghttp2_session *nghttp2, const nghttp2_frame *frame, v
 	if (!stream)
 		return 0;
 	if (frame->hd.type == NGHTTP2_HEADERS && frame->headers.cat == NGHTTP2_HCAT_REQUEST)
-		http2_stream_end_fields(stream);
+		http2_stream_end_fields(stream, !(frame->hd.flags & NGHTTP2_FLAG_END_STREAM));
 	if (frame->hd.flags & NGHTTP2_FLAG_END_STREAM)
 		http2_stream_dispatch(stream);
 	return 0;
@@ -105,9 +104,8 @@ static int on_frame_send(nghttp2_session *nghttp2, const nghttp2_frame *frame, v
 	    (frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA))
 		return 0;
 	stream = find(nghttp2, frame->hd.stream_id);
-	if (stream && stream->reset_after_end)
-		nghttp2_submit_rst_stream(nghttp2, NGHTTP2_FLAG_NONE, frame->hd.stream_id,
-					  NGHTTP2_NO_ERROR);
+	if (stream && stream->is_early)
+		http2_stream_linger(stream);
 	return 0;
 }
 

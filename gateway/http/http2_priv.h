@@ -23,7 +23,8 @@ struct http2_request;
 enum {
 	/* What is gathered for one write; also what a socket without room makes a session hold. */
 	HTTP2_OUTPUT_BYTES = 64 * 1024,
-	HTTP2_MAX_BODY_BYTES = 16 * 1024, /* of a request; it is thrown away */
+	/* Of one session's requests, from the first byte to the answer: 64 of the largest. */
+	HTTP2_MAX_BODIES_BYTES = 64 * HTTP_MAX_BODY_BYTES,
 	HTTP2_MAX_FIELDS = 100,
 	HTTP2_MAX_CONTINUATIONS = 8,
 };
@@ -50,6 +51,7 @@ struct http2_session {
 	struct budget controls; /* frames that carry no request and no data */
 	char *unsent;           /* owned: what the socket did not take */
 	size_t unsent_len, unsent_at;
+	size_t body_bytes; /* of all its requests */
 	size_t data_at; /* in the loop's scratch: the head of the DATA frame that is being made */
 };
 
@@ -76,34 +78,39 @@ struct http2_stream {
 	struct http_stream stream; /* first */
 	struct http2_session *session;
 	h2o_linklist_t link; /* the session's streams */
-	struct timer timer;  /* until the request is whole; then while a reply is written */
+	struct timer timer;  /* until the request is whole, while a reply is written, or after it */
 	struct http2_request *request; /* owned, until it is answered */
 	char *body;                    /* owned: the reply, or a stream's first bytes */
 	uint32_t body_len, body_at;
 	int32_t id;
-	bool is_stream;       /* after the body comes the subscriber */
-	bool waits;           /* its DATA is deferred until it is ready */
-	bool aborted;         /* the subscriber gave it up */
-	bool reset_after_end; /* the answer came before the request's end */
+	bool is_stream; /* after the body comes the subscriber */
+	bool waits;     /* its DATA is deferred until it is ready */
+	bool aborted;   /* the subscriber gave it up */
+	bool is_early;  /* the answer came before the request's end */
 };
 
 /* A request begins. The session's. */
 struct http2_stream *http2_stream_new(struct http2_session *session, int32_t id);
 /* A field of it. */
 void http2_stream_add_field(struct http2_stream *stream, struct slice name, struct slice value);
-/* Its fields are complete. */
-void http2_stream_end_fields(struct http2_stream *stream);
-/* `len` bytes of its body. */
-void http2_stream_take_body(struct http2_stream *stream, size_t len);
+/* Its fields are complete; `has_body`: more comes. */
+void http2_stream_end_fields(struct http2_stream *stream, bool has_body);
+/* More of its body. */
+void http2_stream_take_body(struct http2_stream *stream, struct slice bytes);
 /* It is complete: the handler is called. */
 void http2_stream_dispatch(struct http2_stream *stream);
+/* It is answered before its end, which it gets LINGER_MS for; then it is reset without an error
+ * (RFC 9113, 8.1). There are clients that drop an answer for a reset while they send, libcurl 7.88
+ * among them. */
+void http2_stream_linger(struct http2_stream *stream);
 /* It is over, whoever ended it; `reason` where nobody has said another. Its memory goes at the end
  * of the turn. */
 void http2_stream_close(struct http2_stream *stream, enum close_reason reason);
 
-/* timer_list's expire() of request_timers and reply_timers. */
+/* timer_list's expire() of request_timers, reply_timers and reset_timers. */
 void http2_stream_expire_request(struct timer *timer);
 void http2_stream_expire_reply(struct timer *timer);
+void http2_stream_expire_linger(struct timer *timer);
 
 /* Frees the subscriber where it has aborted. */
 void http2_stream_drop_aborted(struct http2_stream *stream);

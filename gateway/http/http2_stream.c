@@ -4,8 +4,9 @@
  * then, of a stream, the subscriber's bytes; where there are none it waits until ready() resumes
  * it. END_STREAM ends it, and close() frees.
  *
- * It fails when the client resets it or goes, when the request does not get whole in time (408) or
- * is too large (413, 431), when a reply makes no progress, or when the subscriber aborts.
+ * It fails when the client resets it or goes, when the request does not get whole in time (408), is
+ * too large (413, 431) or one body too many for its connection (503), when a reply makes no
+ * progress, or when the subscriber aborts.
  */
 #include <arpa/inet.h>
 #include <stdlib.h>
@@ -27,7 +28,7 @@ struct http2_request {
 	struct http_field *fields; /* HTTP2_MAX_FIELDS of them */
 	size_t field_count;
 	size_t list_bytes; /* as SETTINGS_MAX_HEADER_LIST_SIZE counts (RFC 9113, 6.5.2) */
-	size_t body_bytes;
+	struct buffer body;
 	bool too_large;
 	bool fields_ended;
 	char peer[INET6_ADDRSTRLEN];
@@ -145,11 +146,39 @@ static struct slice sort_fields(struct http2_request *request)
 /* Answers what never gets to a handler; the client may still be sending. */
 static void refuse(struct http2_stream *stream, int status, const char *detail)
 {
-	stream->reset_after_end = true;
+	stream->is_early = true;
 	request_refuse(&stream->request->request, status, detail);
 }
 
-void http2_stream_end_fields(struct http2_stream *stream)
+/* libnghttp2 has seen to it that it is a number. */
+static bool announces_too_much(const struct http_request *request)
+{
+	struct slice length = http_request_field(request, "content-length");
+	uint64_t bytes = 0;
+
+	for (size_t i = 0; i < length.len && bytes <= HTTP_MAX_BODY_BYTES; i++)
+		bytes = 10 * bytes + (uint64_t)(length.base[i] - '0');
+	return bytes > HTTP_MAX_BODY_BYTES;
+}
+
+static nghttp2_nv pair(struct slice name, struct slice value)
+{
+	return (nghttp2_nv){(uint8_t *)(uintptr_t)name.base, (uint8_t *)(uintptr_t)value.base,
+			    name.len, value.len, NGHTTP2_NV_FLAG_NONE};
+}
+
+/* To a client that may wait for it before it sends the body (RFC 9110, 10.1.1). */
+static void say_continue(struct http2_stream *stream)
+{
+	const nghttp2_nv status = pair(SLICE_LIT(":status"), SLICE_LIT("100"));
+	struct slice expected = http_request_field(&stream->request->request, "expect");
+
+	if (slice_equal_ascii_case(expected, SLICE_LIT("100-continue")))
+		nghttp2_submit_headers(stream->session->nghttp2, NGHTTP2_FLAG_NONE, stream->id,
+				       NULL, &status, 1, NULL);
+}
+
+void http2_stream_end_fields(struct http2_stream *stream, bool has_body)
 {
 	struct http2_request *request = stream->request;
 	struct connection *connection = stream->session->connection;
@@ -171,27 +200,40 @@ void http2_stream_end_fields(struct http2_stream *stream)
 		refuse(stream, 431, "The request's header fields are too large.");
 	else if (!request_set_target(&request->request, path))
 		refuse(stream, 400, "The request's target is not a path.");
+	else if (announces_too_much(&request->request))
+		refuse(stream, 413, "The request's body is too large.");
+	else if (has_body)
+		say_continue(stream);
 }
 
-void http2_stream_take_body(struct http2_stream *stream, size_t len)
+void http2_stream_take_body(struct http2_stream *stream, struct slice bytes)
 {
 	struct http2_request *request = stream->request;
+	struct http2_session *session = stream->session;
 
 	if (!request)
 		return;
-	request->body_bytes += len;
-	if (request->body_bytes > HTTP2_MAX_BODY_BYTES)
+	if (request->body.len + bytes.len > HTTP_MAX_BODY_BYTES) {
 		refuse(stream, 413, "The request's body is too large.");
+		return;
+	}
+	if (session->body_bytes + bytes.len > HTTP2_MAX_BODIES_BYTES) {
+		refuse(stream, 503, "The connection has too many request bodies at once.");
+		return;
+	}
+	session->body_bytes += bytes.len;
+	buffer_append_slice(&request->body, bytes);
 }
 
 void http2_stream_dispatch(struct http2_stream *stream)
 {
 	const struct http_server_hooks *hooks = &loop_of(stream)->server->hooks;
 
-	stream->reset_after_end = false;
+	stream->is_early = false;
 	if (!stream->request)
 		return;
 	timer_list_clear(&stream->timer);
+	stream->request->request.body = buffer_slice(&stream->request->body);
 	metrics_add(METRIC_REQUESTS, 1);
 	hooks->request(hooks->context, &stream->request->request);
 }
@@ -201,15 +243,11 @@ static void drop_request(struct http2_stream *stream)
 	struct http2_request *request = stream->request;
 
 	stream->request = NULL;
+	stream->session->body_bytes -= request->body.len;
+	buffer_free(&request->body);
 	buffer_free(&request->text);
 	free(request->fields);
 	free(request);
-}
-
-static nghttp2_nv pair(struct slice name, struct slice value)
-{
-	return (nghttp2_nv){(uint8_t *)(uintptr_t)name.base, (uint8_t *)(uintptr_t)value.base,
-			    name.len, value.len, NGHTTP2_NV_FLAG_NONE};
 }
 
 /* `length` may be NULL. */
@@ -389,11 +427,26 @@ void http2_stream_expire_request(struct timer *timer)
 	connection_want_pump(session->connection);
 }
 
+static void reset(struct http2_stream *stream, uint32_t error_code)
+{
+	nghttp2_submit_rst_stream(stream->session->nghttp2, NGHTTP2_FLAG_NONE, stream->id,
+				  error_code);
+	connection_want_pump(stream->session->connection);
+}
+
 void http2_stream_expire_reply(struct timer *timer)
 {
-	struct http2_stream *stream = stream_of(timer);
+	reset(stream_of(timer), NGHTTP2_CANCEL);
+}
 
-	nghttp2_submit_rst_stream(stream->session->nghttp2, NGHTTP2_FLAG_NONE, stream->id,
-				  NGHTTP2_CANCEL);
-	connection_want_pump(stream->session->connection);
+void http2_stream_linger(struct http2_stream *stream)
+{
+	struct http_loop *loop = loop_of(stream);
+
+	timer_list_set(&loop->reset_timers, &stream->timer, loop->now_ms);
+}
+
+void http2_stream_expire_linger(struct timer *timer)
+{
+	reset(stream_of(timer), NGHTTP2_NO_ERROR);
 }

@@ -158,7 +158,7 @@ static const struct setting http_rows[] = {
      .min = 100,
      .max = 600000,
      .fallback = "10s",
-     .doc = "How long a TLS handshake and the head of a request may take together."},
+     .doc = "How long a TLS handshake and the head of a request may take together; then the body."},
     {.name = "idle_timeout",
      .type = SETTING_DURATION,
      HTTP(idle_timeout_ms),

@@ -34,6 +34,7 @@ static void init_timers(struct http_loop *loop, const struct http_settings *sett
 			http2_stream_expire_request);
 	timer_list_init(&loop->reply_timers, settings->slow_client_timeout_ms,
 			http2_stream_expire_reply);
+	timer_list_init(&loop->reset_timers, LINGER_MS, http2_stream_expire_linger);
 }
 
 static void run_timers(struct http_loop *loop)
@@ -44,6 +45,7 @@ static void run_timers(struct http_loop *loop)
 	timer_list_run(&loop->linger_timers, loop->now_ms);
 	timer_list_run(&loop->request_timers, loop->now_ms);
 	timer_list_run(&loop->reply_timers, loop->now_ms);
+	timer_list_run(&loop->reset_timers, loop->now_ms);
 }
 
 static void act_inside(h2o_timeout_entry_t *entry)

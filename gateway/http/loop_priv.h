@@ -43,13 +43,14 @@ struct http_loop {
 	void **dead;                /* freed at the end of the turn */
 	size_t dead_count, dead_capacity;
 
-	/* Of connections, but the last: of an HTTP/2 stream. */
+	/* Of connections, but the last three: of an HTTP/2 stream. */
 	struct timer_list head_timers;    /* settings.head_timeout_ms */
 	struct timer_list idle_timers;    /* settings.idle_timeout_ms */
 	struct timer_list slow_timers;    /* settings.slow_client_timeout_ms */
 	struct timer_list linger_timers;  /* LINGER_MS */
 	struct timer_list request_timers; /* settings.head_timeout_ms */
 	struct timer_list reply_timers;   /* settings.slow_client_timeout_ms */
+	struct timer_list reset_timers;   /* LINGER_MS */
 
 	h2o_timeout_t inside; /* due at once; run by hand alone */
 	h2o_timeout_entry_t inside_entry;

@@ -17,6 +17,7 @@ static const struct {
     {406, "Not Acceptable"},
     {408, "Request Timeout"},
     {413, "Content Too Large"},
+    {415, "Unsupported Media Type"},
     {431, "Request Header Fields Too Large"},
     {500, "Internal Server Error"},
     {503, "Service Unavailable"},

@@ -41,6 +41,10 @@ struct http_stream {
 	struct auth_holder *holder; /* owned; NULL: nothing can revoke the stream's token */
 };
 
+/* The largest body that a handler wants: a client's filter (http/stream_filter_priv.h). A larger
+ * one is answered 413 by the carrier. */
+enum { HTTP_MAX_BODY_BYTES = 4096 };
+
 struct http_request {
 	struct http_loop *loop;
 	const struct http_listener_settings *listener;
@@ -49,8 +53,9 @@ struct http_request {
 	struct slice query; /* raw, without the "?"; base NULL: there is none */
 	const struct http_field *fields; /* borrowed for the life of the request */
 	size_t field_count;
-	const char *peer; /* numeric address, for the log */
-	int version;      /* 10, 11 or 20 */
+	struct slice body; /* whole, and borrowed for as long; len 0: there is none */
+	const char *peer;  /* numeric address, for the log */
+	int version;       /* 10, 11 or 20 */
 	const struct http_request_ops *ops;
 	/* For a handler that answers later: called when the client goes before the answer; the
 	 * request is gone after it. */

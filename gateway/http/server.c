@@ -18,7 +18,6 @@ static void configure_libh2o(h2o_globalconf_t *config, const struct http_setting
 	/* libh2o's own HTTP/2 can be aborted by a client: nothing may lead to it. */
 	config->http1.upgrade_to_http2 = 0;
 	config->http1.req_timeout = settings->head_timeout_ms;
-	config->max_request_entity_size = HTTP1_MAX_BODY_BYTES;
 	http1_register(config);
 }
 

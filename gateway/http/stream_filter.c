@@ -33,60 +33,92 @@ static bool refuse_to_bind(struct http_request *request, const struct stream_cal
 	return false;
 }
 
-/* *pattern NULL: the request has none. */
-static bool read_client_filter(struct http_request *request, struct slice query,
-			       const struct stream *stream, struct pattern **pattern)
+/* The client's own, ?filter= and the body, and the stream's. */
+struct filters {
+	struct pattern *patterns[3];
+	size_t count;
+};
+
+static bool refuse_client_filter(struct http_request *request, const char *where,
+				 const struct pattern_error *error)
 {
-	struct pattern_error error = {"", "it is not percent-encoded UTF-8"};
-	struct buffer text = {0};
-	int rc = query.base ? percent_find(query, "filter", &text) : ERROR_NOT_FOUND;
-	bool absent = rc == ERROR_NOT_FOUND;
 	char detail[600];
 
-	*pattern = NULL;
-	if (!rc && !stream->client_filters) {
-		rc = ERROR_DENIED;
-		snprintf(error.reason, sizeof(error.reason), "this stream takes none");
-	} else if (!rc && text.len > STREAM_FILTER_MAX_BYTES) {
-		rc = ERROR_LIMIT;
-		snprintf(error.reason, sizeof(error.reason), "it has more than %d bytes",
-			 STREAM_FILTER_MAX_BYTES);
-	} else if (!rc) {
-		rc = user_filter_compile(buffer_slice(&text), pattern, &error);
-	}
-	buffer_free(&text);
-	if (!rc || absent)
-		return true;
-	snprintf(detail, sizeof(detail),
-		 "The filter parameter is no pattern for this stream: %s%s%s.", error.pointer,
-		 *error.pointer ? ": " : "", error.reason);
+	snprintf(detail, sizeof(detail), "The %s is no pattern for this stream: %s%s%s.", where,
+		 error->pointer, *error->pointer ? ": " : "", error->reason);
 	problem_reply(request, 400, detail, NULL, 0);
 	return false;
+}
+
+static bool add_client_filter(struct http_request *request, const struct stream *stream,
+			      const char *where, struct slice text, struct filters *filters)
+{
+	struct pattern_error error = {"", "this stream takes none"};
+
+	if (!stream->client_filters)
+		return refuse_client_filter(request, where, &error);
+	if (text.len > STREAM_FILTER_MAX_BYTES) {
+		snprintf(error.reason, sizeof(error.reason), "it has more than %d bytes",
+			 STREAM_FILTER_MAX_BYTES);
+		return refuse_client_filter(request, where, &error);
+	}
+	if (user_filter_compile(text, &filters->patterns[filters->count], &error))
+		return refuse_client_filter(request, where, &error);
+	filters->count++;
+	return true;
+}
+
+static bool add_parameter(struct http_request *request, struct slice query,
+			  const struct stream *stream, struct filters *filters)
+{
+	static const char where[] = "filter parameter";
+	const struct pattern_error undecodable = {"", "it is not percent-encoded UTF-8"};
+	struct buffer text = {0};
+	int rc = query.base ? percent_find(query, "filter", &text) : ERROR_NOT_FOUND;
+	bool added = true;
+
+	if (!rc)
+		added = add_client_filter(request, stream, where, buffer_slice(&text), filters);
+	else if (rc != ERROR_NOT_FOUND)
+		added = refuse_client_filter(request, where, &undecodable);
+	buffer_free(&text);
+	return added;
+}
+
+static bool add_own(struct http_request *request, const struct stream *stream,
+		    const struct stream_caller *caller, const json_t *variables,
+		    struct filters *filters)
+{
+	struct pattern_error error = {"", ""};
+	int rc;
+
+	if (!stream->filter || !pattern_is_inexact(stream->filter))
+		return true;
+	rc = pattern_bind(stream->filter, variables, &filters->patterns[filters->count], &error);
+	if (rc)
+		return refuse_to_bind(request, caller, rc, &error);
+	filters->count++;
+	return true;
 }
 
 bool stream_filter_bind(struct http_request *request, struct slice query,
 			const struct stream *stream, const struct stream_caller *caller,
 			const json_t *variables, struct checks **bound)
 {
-	struct pattern *patterns[2];
-	struct pattern_error error = {"", ""};
-	size_t count = 0;
-	int rc = 0;
+	struct filters filters = {.count = 0};
 
 	*bound = NULL;
-	if (!read_client_filter(request, query, stream, &patterns[0]))
-		return false;
-	count += patterns[0] != NULL;
-	if (stream->filter && pattern_is_inexact(stream->filter))
-		rc = pattern_bind(stream->filter, variables, &patterns[count++], &error);
-	if (rc) {
-		if (count == 2)
-			pattern_free(patterns[0]);
-		return refuse_to_bind(request, caller, rc, &error);
+	if (add_parameter(request, query, stream, &filters) &&
+	    (!request->body.len ||
+	     add_client_filter(request, stream, "body", request->body, &filters)) &&
+	    add_own(request, stream, caller, variables, &filters)) {
+		if (filters.count)
+			*bound = checks_new(filters.patterns, filters.count);
+		return true;
 	}
-	if (count)
-		*bound = checks_new(patterns, count);
-	return true;
+	while (filters.count)
+		pattern_free(filters.patterns[--filters.count]);
+	return false;
 }
 
 /* base NULL: there is none that a filter can be for. */

@@ -1,9 +1,9 @@
 /*
  * stream_filter: what an open stream has to check of each record beside its route keys: the
- * stream's own filter where that is inexact, bound to the request's values; and what narrows it for
- * its token's subject ("user_filters": true).
+ * stream's own filter where that is inexact, bound to the request's values; what the client narrows
+ * it by; and what narrows it for its token's subject ("user_filters": true).
  *
- *     bind    the stream's own filter
+ *     bind    the stream's own filter, and the client's
  *     wait    stream_auth.c parks the request until the subject's filters are known
  *     open    the request holds them; or it is answered, as nothing opens without
  *     begin   the stream is open: what changes is applied to its subscriber
@@ -18,11 +18,12 @@
 struct stream_filter;
 
 /*
- * The stream's own filter where that is inexact, and the ?filter= of its query where the stream
- * takes one. *bound is the caller's reference; NULL where route keys alone decide. False: nothing
- * could ever match, or the pattern is wrong, and the request is answered.
+ * The stream's own filter where that is inexact, and its query's ?filter= and the request's body
+ * where the stream takes filters: all of them hold. *bound is the caller's reference; NULL where
+ * route keys alone decide. False: nothing could ever match, or the pattern is wrong, and the
+ * request is answered.
  */
-enum { STREAM_FILTER_MAX_BYTES = 4096 };
+enum { STREAM_FILTER_MAX_BYTES = HTTP_MAX_BODY_BYTES };
 bool stream_filter_bind(struct http_request *request, struct slice query,
 			const struct stream *stream, const struct stream_caller *caller,
 			const json_t *variables, struct checks **bound);

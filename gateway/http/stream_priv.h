@@ -2,7 +2,7 @@
  * stream_priv: the steps of opening a stream. A request runs through them in this order, and the
  * first that fails answers it:
  *
- *     method, Accept        stream_handler.c
+ *     method, Accept, body  stream_handler.c
  *     token -> claims       stream_auth.c (may have to wait for a key or a look-up)
  *     parameters, access    stream_opening.c
  *     feed                  stream_opening.c
@@ -46,7 +46,9 @@ void stream_open(struct http_request *request, const struct route *route,
  * where that is not known. */
 void stream_reply_unauthorized(struct http_request *request, const struct stream_caller *caller);
 
-/* Answers 200: `started` gets the stream, at HEAD none. `context` is taken over. */
-void stream_answer(struct http_request *request, http_stream_started started, void *context);
+/* Answers 200 for the stream (NULL: several); `started` gets what carries it, at HEAD nothing.
+ * `context` is taken over. */
+void stream_answer(struct http_request *request, const struct stream *stream,
+		   http_stream_started started, void *context);
 
 #endif

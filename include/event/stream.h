@@ -97,7 +97,7 @@ struct stream {
 	uint64_t window_bytes;    /* budget of a feed's window */
 	uint32_t max_event_bytes; /* records with a larger value are `too_large` */
 	bool user_filters;        /* rows of user_filter narrow what a subject receives */
-	bool client_filters;      /* a request may narrow its stream: ?filter= */
+	bool client_filters;      /* a request may narrow its stream: ?filter=, or a body */
 	bool keeps_records;       /* subscribers may have checks (feed/checks.h): for those
 				     filters, or as `filter` is inexact */
 	uint64_t filter_hash;     /* of the filter's source; the same in every process; 0: none */

@@ -446,6 +446,92 @@ static void test_live_operators_choose_for_each_subscriber(void **state)
 	watch_close(&all);
 }
 
+#define BELOW(number) "{\"value\": {\"n\": [{\"numeric\": [\"<\", " #number "]}]}}"
+
+static void open_with_body(struct watch *watch, const struct carrier *carrier, const char *method)
+{
+	static const char *const fields[] = {"Content-Type: application/json; charset=utf-8"};
+	const struct sse_client_options options = {.http = carrier->http,
+						   .method = method,
+						   .body = BELOW(30),
+						   .headers = fields,
+						   .header_count = 1,
+						   .ca_file = ca_file,
+						   .retry_ms = 10,
+						   .retry_limit_ms = 10};
+
+	print_message("%s over %s\n", method, carrier->name);
+	assert_true(watch_open_connected(watch, loop, base_of(carrier), "/narrowed/ada", &options));
+	assert_field(sse_client_facts(watch->client).head, "accept-query", "application/json");
+}
+
+static void produce_n(const char *key, int n)
+{
+	char value[32];
+
+	snprintf(value, sizeof(value), "{\"n\":%d}", n);
+	produce("numbers", key, value);
+}
+
+/* A pattern that comes as the body of POST or QUERY narrows the stream as ?filter= does, over every
+ * carrier, and again after each reconnect: what was missed comes, narrowed, and once. */
+static void test_live_body_narrows_as_a_filter_does(void **state)
+{
+	static const char *const methods[] = {"POST", "QUERY"};
+	enum { WATCHES = 2 * CARRIER_COUNT };
+	struct watch watches[WATCHES] = {{0}};
+
+	(void)state;
+	for (size_t i = 0; i < WATCHES; i++)
+		open_with_body(&watches[i], &carriers[i / 2], methods[i % 2]);
+	produce_n("grace", 10);
+	produce_n("ada", 11);
+	produce_n("ada", 40);
+	produce_n("ada", 12);
+	for (size_t i = 0; i < WATCHES; i++) {
+		assert_data(&watches[i], (const char *const[]){"{\"n\":11}", "{\"n\":12}"}, 2);
+		sse_client_cut_after(watches[i].client, 1);
+	}
+	/* The byte after which each is cut is one of this event's. */
+	produce_n("ada", 13);
+	produce_n("ada", 41);
+	produce_n("ada", 14);
+	for (size_t i = 0; i < WATCHES; i++) {
+		struct watch *watch = &watches[i];
+
+		assert_true(watch_until(watch, 6));
+		assert_event(watch, 3, "connected", "{\"stream\":\"narrowed\"}");
+		assert_event(watch, 4, "message", "{\"n\":13}");
+		assert_event(watch, 5, "message", "{\"n\":14}");
+		assert_int_equal(watch->count, 6);
+		watch_close(watch);
+	}
+}
+
+/* A body and ?filter= at once: both hold. */
+static void test_live_body_and_filter_both_hold(void **state)
+{
+	static const char *const fields[] = {"Content-Type: application/json"};
+	const struct sse_client_options options = {
+	    .body = BELOW(30), .headers = fields, .header_count = 1};
+	struct watch watch = {0};
+
+	(void)state;
+	assert_true(watch_open_connected(
+	    &watch, loop, gateway.url,
+	    "/narrowed/"
+	    "ada?filter=%7B%22value%22%3A%7B%22n%22%3A%5B%7B%22numeric%22%3A%5B%22%3E%22%2C20"
+	    "%5D%7D%5D%7D%7D",
+	    &options));
+	produce_n("ada", 19);
+	produce_n("ada", 21);
+	produce_n("ada", 31);
+	produce_n("grace", 22);
+	produce_n("ada", 23);
+	assert_data(&watch, (const char *const[]){"{\"n\":21}", "{\"n\":23}"}, 2);
+	watch_close(&watch);
+}
+
 /* Constants are sent as they are, and /key is the key's text, null where there is none. */
 static void test_live_mapping_takes_constants_and_the_key(void **state)
 {
@@ -765,6 +851,8 @@ int main(void)
 	    TEST(test_live_large_value_arrives_whole),
 	    TEST(test_live_mapping_makes_the_fields),
 	    TEST(test_live_operators_choose_for_each_subscriber),
+	    TEST(test_live_body_narrows_as_a_filter_does),
+	    TEST(test_live_body_and_filter_both_hold),
 	    TEST(test_live_mapping_takes_constants_and_the_key),
 	    TEST(test_live_key_filter_selects),
 	    TEST(test_live_header_filter_selects),

@@ -77,6 +77,7 @@ struct row {
 	const char *name;
 	const char *method;         /* NULL: GET */
 	const char *target;         /* NULL: /events */
+	const char *body;           /* NULL: none */
 	const char *fields[FIELDS]; /* "name: value" */
 	const char *id, *text_id;
 	const char *claims, *token_head;
@@ -94,6 +95,10 @@ struct row {
 	"www-authenticate: Bearer realm=\"sluice\", error=\"invalid_token\", error_description=\""
 #define CLAIMS(more) "{\"iss\":\"here\",\"aud\":\"sluice\",\"sub\":\"ada\"" more "}"
 #define RAW(text)    "GET /events " text
+#define ALLOW_FILTER "allow: GET, HEAD, OPTIONS, POST, QUERY"
+#define JSON_BODY    "Content-Type: application/json"
+#define BODY(bytes)  .method = "POST", .target = "/narrowed", .fields = {JSON_BODY}, .body = bytes
+#define NO_PATTERN   "The body is no pattern for this stream: "
 
 static const struct row rows[] = {
     /* ?filter= */
@@ -112,6 +117,83 @@ static const struct row rows[] = {
      .detail = "/key/0: "},
     {"filter: percent", .target = "/narrowed?filter=%7", .status = 400,
      .detail = "percent-encoded"},
+    /* A filter as the body. */
+    {"body: none", .method = "POST", .target = "/narrowed", .fields = {JSON_BODY}, .status = 400,
+     .detail = "The body is empty, but must be a filter"},
+    {"body: empty", BODY(""), .status = 400, .detail = "The body is empty"},
+    {"body: QUERY without", .method = "QUERY", .target = "/narrowed", .status = 400,
+     .detail = "The body is empty"},
+    {"body: blanks", BODY(" \r\n"), .status = 400, .detail = NO_PATTERN "it is not JSON"},
+    {"body: no JSON", BODY("{"), .status = 400, .detail = NO_PATTERN "it is not JSON"},
+    {"body: two of them", BODY("{}{}"), .status = 400, .detail = NO_PATTERN "it is not JSON"},
+    {"body: a string", BODY("\"a\""), .status = 400, .detail = NO_PATTERN},
+    {"body: a list", BODY("[]"), .status = 400, .detail = NO_PATTERN},
+    {"body: null", BODY("null"), .status = 400, .detail = NO_PATTERN},
+    {"body: a field twice", BODY("{\"key\":[\"a\"],\"key\":[\"b\"]}"), .status = 400,
+     .detail = NO_PATTERN "it is not JSON"},
+    {"body: a field that no record has", BODY("{\"claims\":{\"sub\":[\"a\"]}}"), .status = 400,
+     .detail = NO_PATTERN "/claims: unknown field"},
+    {"body: a variable", BODY("{\"key\":[\"{claims.sub}\"]}"), .status = 400,
+     .detail = NO_PATTERN "/key/0: "},
+    {"body: a byte order mark", BODY("\xEF\xBB\xBF{\"key\":[\"a\"]}"), .status = 400,
+     .detail = NO_PATTERN "it is not JSON"},
+    {"body: not UTF-8", BODY("{\"key\":[\"\xFF\"]}"), .status = 400,
+     .detail = NO_PATTERN "it is not JSON"},
+    {"body: overlong UTF-8", BODY("{\"key\":[\"\xC0\xAF\"]}"), .status = 400,
+     .detail = NO_PATTERN "it is not JSON"},
+    {"body: a line break in a string", BODY("{\"key\":[\"a\r\nb\"]}"), .status = 400,
+     .detail = NO_PATTERN "it is not JSON"},
+    {"body: NUL", BODY("{\"key\":[\"\\u0000\"]}"), .status = 400,
+     .detail = NO_PATTERN "it is not JSON"},
+    {"body: a form", .method = "POST", .target = "/narrowed", .body = "{\"key\":[\"a\"]}",
+     .status = 415, .detail = "A filter's content-type is application/json.",
+     .expected = {"accept-post: application/json", "accept-query: application/json"}},
+    {"body: of no type", .method = "QUERY", .target = "/narrowed", .fields = {"Content-Type:"},
+     .body = "{\"key\":[\"a\"]}", .status = 415, .detail = "application/json"},
+    {"body: another charset", .method = "QUERY", .target = "/narrowed",
+     .fields = {JSON_BODY "; charset=utf-16"}, .body = "{\"key\":[\"a\"]}", .status = 415,
+     .detail = "application/json"},
+    {"head: body too large",
+     .raw = "POST /narrowed HTTP/1.1\r\nHost: a\r\nContent-Length: 4097\r\n\r\n", .status = 413,
+     .detail = "body is too large"},
+    {"head: body too large for nobody",
+     .raw =
+	 "POST /nope HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 4097\r\n\r\n",
+     .status = 413, .detail = "body is too large"},
+    {"body: beside a wrong filter", .method = "POST", .target = "/narrowed?filter=%7B",
+     .fields = {JSON_BODY}, .body = "{\"key\":[\"a\"]}", .status = 400,
+     .detail = "The filter parameter is no pattern"},
+    {"body: beside a wrong id", BODY("{\"key\":[\"a\"]}"), .text_id = "A", .status = 400,
+     .detail = OTHER_ID "it is not base64url"},
+    {"body: with GET", .method = "GET", .target = "/narrowed", .fields = {JSON_BODY},
+     .body = "{\"key\":[\"a\"]}", .status = 400, .detail = "GET and HEAD have no body"},
+    {"body: with PUT", .method = "PUT", .target = "/narrowed", .fields = {JSON_BODY},
+     .body = "{\"key\":[\"a\"]}", .status = 405, .detail = "POST or QUERY",
+     .expected = {ALLOW_FILTER}},
+    {"body: with query", .method = "query", .target = "/narrowed", .fields = {JSON_BODY},
+     .body = "{\"key\":[\"a\"]}", .status = 405, .expected = {ALLOW_FILTER}},
+    {"body: where none is taken", .method = "QUERY", .fields = {JSON_BODY},
+     .body = "{\"key\":[\"a\"]}", .status = 405, .detail = "A stream is read with GET.",
+     .expected = {ALLOW_GET, "accept-query:"}},
+    {"body: of no stream", .method = "POST", .target = "/nope", .fields = {JSON_BODY},
+     .body = "{\"key\":[\"a\"]}", .status = 404, .detail = "No stream"},
+    {"body: of /metrics", .method = "POST", .target = "/metrics", .fields = {JSON_BODY},
+     .body = "{\"key\":[\"a\"]}", .status = 405, .detail = "read with GET",
+     .expected = {ALLOW_GET}},
+    {"body: for another answer", .method = "POST", .target = "/narrowed",
+     .fields = {JSON_BODY, "Accept: application/json"}, .body = "{\"key\":[\"a\"]}", .status = 406,
+     .detail = "text/event-stream"},
+    {"head: no chunk",
+     .raw = "POST /narrowed HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n",
+     .status = 400, .detail = "body is malformed"},
+    {"body: no chunks",
+     .raw = "POST /narrowed HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+     .status = 400, .detail = "The body is empty"},
+    {"body: HEAD says that it may be", .method = "HEAD", .target = "/narrowed", .status = 200,
+     .expected = {"accept-query: application/json", "accept-post: application/json"}},
+    {"body: HEAD where none is taken", .method = "HEAD", .status = 200,
+     .expected = {"accept-query:", "accept-post:"}},
+
     /* Last-Event-ID. */
     {"id: a letter", .text_id = "A", .status = 400, .detail = OTHER_ID "it is not base64url"},
     {"id: short", .text_id = "AQAA", .status = 400, .detail = OTHER_ID "it is too short"},
@@ -402,9 +484,13 @@ static const struct row rows[] = {
      .detail = "name is malformed"},
     {"head: a control character", .raw = RAW("HTTP/1.1\r\nHost: a\r\nX: \x01\r\n\r\n"),
      .status = 400, .detail = "control character"},
-    {"head: chunks",
-     .raw = "POST /events HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-     .status = 400, .detail = "content-length"},
+    {"head: chunks and a length",
+     .raw = "POST /events HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n"
+	    "Content-Length: 5\r\n\r\n0\r\n\r\n",
+     .status = 400, .detail = "a transfer-encoding and a content-length"},
+    {"head: another coding",
+     .raw = "POST /events HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n\r\n", .status = 400,
+     .detail = "chunked"},
     {"head: two lengths",
      .raw = "POST /events HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nxx",
      .status = 400, .detail = "two different content-lengths"},
@@ -423,8 +509,17 @@ static const struct row rows[] = {
      .expected = {"access-control-allow-origin: https://app.example.org",
 		  "access-control-allow-credentials: true",
 		  "access-control-allow-methods: GET, HEAD, OPTIONS",
-		  "access-control-allow-headers: authorization, last-event-id, cache-control",
+		  "access-control-allow-headers: authorization, last-event-id, cache-control, "
+		  "content-type",
 		  "vary: origin"}},
+    {"CORS: preflight of what takes filters", .method = "OPTIONS", .target = "/narrowed",
+     .fields = {"Origin: https://app.example.org", "Access-Control-Request-Method: QUERY",
+		"Access-Control-Request-Headers: content-type"},
+     .status = 204,
+     .expected = {"access-control-allow-methods: GET, HEAD, OPTIONS, POST, QUERY",
+		  "access-control-allow-headers: authorization, last-event-id, cache-control, "
+		  "content-type",
+		  "accept-query: application/json", "accept-post: application/json", ALLOW_FILTER}},
     {"CORS: preflight of what needs a token", .method = "OPTIONS", .target = "/mine/ada",
      .fields = {"Origin: https://app.example.org", "Access-Control-Request-Method: GET"},
      .status = 204,
@@ -662,6 +757,7 @@ static void ask(const struct row *row, bool http2, const char *field, const char
 						       .url = buffer_text(&url),
 						       .headers = fields,
 						       .header_count = count,
+						       .body = row->body,
 						       .http2 = http2},
 			 &answer);
 	check_answer(asked, row, &answer);

@@ -47,7 +47,7 @@ static const char config[] = JSON(
 	"postgres": { "url": "${FILTERS_POSTGRES}", "migrate": true },
 	"auth": { "issuers": [{ "algorithms": ["HS256"], "secret": "0123456789abcdef0123456789abcdef" }] },
 	"streams": {
-		"wide": { "path": "/wide", "topics": ["events"], "user_filters": true,
+		"wide": { "path": "/wide", "topics": ["events"], "user_filters": true, "client_filters": true,
 			"access": { "claims": { "role": ["reader"] } } },
 		"small": { "path": "/small", "topics": ["events"], "user_filters": true, "window": "64KiB", "max_event": "32KiB",
 			"access": { "claims": { "role": ["reader"] } } },
@@ -481,16 +481,26 @@ static void test_user_filters_changed_on_open_streams_keep_the_promise(void **st
 	}
 }
 
-static void open_as(struct watch *watch, const char *subject, int replica, const char *path)
+/* `body` NULL: none. */
+static void open_with_body(struct watch *watch, const char *subject, int replica, const char *path,
+			   const char *body)
 {
 	struct buffer field = {0};
-	const char *const fields[] = {bearer(subject, &field)};
-	const struct sse_client_options options = {
-	    .headers = fields, .header_count = 1, .own_connection = true, .retry_ms = 10};
+	const char *const fields[] = {bearer(subject, &field), "Content-Type: application/json"};
+	const struct sse_client_options options = {.headers = fields,
+						   .header_count = body ? 2 : 1,
+						   .body = body,
+						   .own_connection = true,
+						   .retry_ms = 10};
 
 	*watch = (struct watch){0};
 	assert_true(watch_open_connected(watch, loop, replicas[replica].url, path, &options));
 	buffer_free(&field);
+}
+
+static void open_as(struct watch *watch, const char *subject, int replica, const char *path)
+{
+	open_with_body(watch, subject, replica, path, NULL);
 }
 
 /* All that a watch has got since then is of the kind; the newest is the one that was sent last. */
@@ -677,6 +687,27 @@ static void test_user_filters_beside_an_inexact_filter(void **state)
 	watch_close(&watch);
 }
 
+/* A client's own pattern holds beside them, also where its request has to wait: for them, and for
+ * its cursor. */
+static void test_user_filters_beside_a_body(void **state)
+{
+	int id = add_filter("zoe", "wide", "{\"value\": {\"kind\": [{\"numeric\": [\">\", 2]}]}}");
+	struct watch watch;
+
+	(void)state;
+	open_with_body(&watch, "zoe", 0, "/wide?cursor=page",
+		       "{\"value\": {\"kind\": [{\"numeric\": [\"<\", 5]}]}}");
+	send_value(0, "{\"kind\":2}");
+	send_value(0, "{\"kind\":5}");
+	wait_for_kind(&watch, 3);
+	send_value(0, "{\"kind\":5}");
+	remove_filter(id);
+	wait_for_kind(&watch, 1);
+	send_value(0, "{\"kind\":5}");
+	wait_for_kind(&watch, 4);
+	watch_close(&watch);
+}
+
 struct refusal {
 	const char *arguments[8];
 	int status;
@@ -775,6 +806,7 @@ int main(void)
 	    WITH_LOOP(test_user_filters_without_postgres_fail_closed),
 	    WITH_LOOP(test_user_filters_of_a_crowd_are_made_up_for),
 	    WITH_LOOP(test_user_filters_beside_an_inexact_filter),
+	    WITH_LOOP(test_user_filters_beside_a_body),
 	    cmocka_unit_test(test_user_filters_command_says_what_is_wrong),
 	    cmocka_unit_test(test_user_filters_command_lists_what_is_stored),
 	};

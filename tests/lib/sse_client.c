@@ -20,7 +20,8 @@ struct sse_client {
 	struct sse_parser parser;
 	struct buffer url;
 	struct buffer ca_file;
-	struct buffer fixed_fields; /* "name: value" NUL … */
+	struct buffer method, request_body; /* empty: GET, none */
+	struct buffer fixed_fields;         /* "name: value" NUL … */
 	struct buffer head;
 	struct buffer body;
 	struct sse_client_facts facts;
@@ -181,6 +182,10 @@ static void set_options(struct sse_client *client)
 	curl_easy_setopt(transfer, CURLOPT_PRIVATE, client);
 	curl_easy_setopt(transfer, CURLOPT_NOSIGNAL, 1L);
 	curl_easy_setopt(transfer, CURLOPT_PROXY, "");
+	if (client->request_body.len)
+		curl_easy_setopt(transfer, CURLOPT_POSTFIELDS, buffer_text(&client->request_body));
+	if (client->method.len)
+		curl_easy_setopt(transfer, CURLOPT_CUSTOMREQUEST, buffer_text(&client->method));
 	if (client->ca_file.len)
 		curl_easy_setopt(transfer, CURLOPT_CAINFO, buffer_text(&client->ca_file));
 	curl_easy_setopt(transfer, CURLOPT_FRESH_CONNECT, (long)client->fresh);
@@ -248,6 +253,8 @@ struct sse_client *sse_client_open(struct sse_client_loop *loop,
 	struct sse_client *client = MEM_NEW(struct sse_client);
 	assign(&client->url, options->url);
 	assign(&client->ca_file, options->ca_file);
+	assign(&client->method, options->method);
+	assign(&client->request_body, options->body);
 	for (size_t i = 0; i < options->header_count; i++)
 		buffer_append(&client->fixed_fields, options->headers[i],
 			      strlen(options->headers[i]) + 1);
@@ -282,6 +289,8 @@ void sse_client_close(struct sse_client *client)
 	sse_parser_fini(&client->parser);
 	buffer_free(&client->url);
 	buffer_free(&client->ca_file);
+	buffer_free(&client->method);
+	buffer_free(&client->request_body);
 	buffer_free(&client->fixed_fields);
 	buffer_free(&client->head);
 	buffer_free(&client->body);

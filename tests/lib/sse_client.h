@@ -41,6 +41,8 @@ struct sse_client_options {
 	enum sse_client_http http;
 	const char *const *headers; /* "name: value"; NULL: none */
 	size_t header_count;
+	const char *method;        /* NULL: GET, or POST where there is a body */
+	const char *body;          /* NULL: none; sent with every connection */
 	const char *ca_file;       /* for https; NULL: the system's */
 	const char *last_event_id; /* to begin with; NULL: none */
 	bool own_connection;       /* HTTP/2: shares its connection with no other client */

@@ -4,7 +4,8 @@
  *
  *     /hello     "hello\n"                    /echo      method, version, path, query, host, peer,
  * fields /big       1 MiB of text                /late      answered when fixture_answer_late()
- * says so /stream    the feed's events            /empty     204 anything else: 404
+ * says so /stream    the feed's events            /empty     204 /body      the request's body
+ * anything else: 404; /late answers with the request's body, too, where it has one
  */
 #ifndef SLUICE_TESTS_HTTP_FIXTURE_H
 #define SLUICE_TESTS_HTTP_FIXTURE_H
@@ -163,7 +164,7 @@ static inline void fixture_turn(void *context)
 	if (late && atomic_load(&loop->fixture->answer_late)) {
 		loop->late = NULL;
 		atomic_fetch_sub(&loop->fixture->late_waiting, 1);
-		fixture_reply(late, 200, SLICE_LIT("late\n"));
+		fixture_reply(late, 200, late->body.len ? late->body : SLICE_LIT("late\n"));
 	}
 	if (!loop->ended && atomic_load(&loop->fixture->end_streams)) {
 		loop->ended = true;
@@ -251,6 +252,8 @@ static inline void fixture_handle(void *context, struct http_request *request)
 		http_reply(request, &(struct http_response){.status = 204});
 	} else if (slice_equal(request->path, SLICE_LIT("/echo"))) {
 		fixture_echo(request);
+	} else if (slice_equal(request->path, SLICE_LIT("/body"))) {
+		fixture_reply(request, 200, request->body);
 	} else if (slice_equal(request->path, SLICE_LIT("/big"))) {
 		fixture_big(request);
 	} else if (slice_equal(request->path, SLICE_LIT("/stream"))) {

@@ -238,7 +238,7 @@ static void test_http1_late_answer_survives_more_input(void **state)
 	client_close(&client);
 }
 
-/* A small body is read and thrown away, with Expect too. */
+/* A body does not hinder what has no use for it, with Expect too. */
 static void test_http1_body_is_swallowed(void **state)
 {
 	struct client client = open_either(false);

@@ -226,8 +226,8 @@ static void test_http2_large_request_is_refused(void **state)
 	http2_close(&http2);
 }
 
-/* A body beyond the limit is answered before its end; the stream is reset without an error, the
- * connection lives on. */
+/* A body beyond the limit is answered before its end; the stream, whose end does not come, is reset
+ * without an error, the connection lives on. */
 static void test_http2_large_body_is_refused(void **state)
 {
 	static const char bytes[8192];
