@@ -196,6 +196,11 @@ static const struct setting settings[] = {
      .max = 3600000,
      .fallback = "15s",
      .doc = "How long a stream is silent before it sends its current id."},
+    {.name = "interval",
+     .type = SETTING_OBJECT,
+     .table = &stream_interval_table,
+     .doc = "Sends at most one event in so long, the newest: those that it supersedes are left "
+	    "out."},
     {.name = "window",
      .type = SETTING_SIZE,
      FIELD(window_bytes),

@@ -28,6 +28,7 @@ struct stream_opening {
 	struct buffer last_event_id;
 	bool is_custom_id;
 	int64_t since_ms; /* -1: not asked for */
+	uint32_t interval_ms;
 	struct stream_cursor_key cursor;
 	bool has_stale_cursor;
 	struct checks *bound;         /* a reference; NULL: route keys alone decide */

@@ -42,6 +42,14 @@ enum stream_start {
 /* Where a subscriber goes on when what it missed can't be had. */
 enum stream_on_gap { STREAM_GAP_EARLIEST, STREAM_GAP_LATEST, STREAM_GAP_CLOSE };
 
+/* At most one event in so long; all zero: every event. */
+struct stream_interval {
+	uint32_t every_ms;                /* for all; or 0, and */
+	const struct stream_param *param; /* in whose value the request says it */
+	uint32_t min_ms, max_ms;          /* what it may say */
+	bool per_key;                     /* one event of each record key */
+};
+
 struct stream {
 	char *name;
 	char *description; /* may be NULL */
@@ -63,6 +71,7 @@ struct stream {
 	uint32_t start_last; /* for STREAM_START_LAST */
 	enum stream_on_gap on_gap;
 	uint32_t heartbeat_ms;
+	struct stream_interval interval;
 	uint64_t window_bytes;    /* budget of a feed's window */
 	uint32_t max_event_bytes; /* larger records are skipped and counted */
 	bool user_filters;        /* rows of user_filter narrow what a subject receives */
@@ -97,6 +106,13 @@ struct stream_request {
 };
 MUST_CHECK int stream_read_params(const struct stream *stream, const struct stream_request *request,
 				  json_t **variables, char reason[256]);
+
+/*
+ * The interval that holds for a request with these variables; 0: none. On ERROR_INVALID `reason`
+ * names the parameter, what it was, and what would be right.
+ */
+MUST_CHECK int stream_read_interval(const struct stream *stream, const json_t *variables,
+				    uint32_t *interval_ms, char reason[256]);
 
 void stream_free(struct stream *stream);
 

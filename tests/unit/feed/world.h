@@ -303,6 +303,7 @@ struct client {
 	bool tracked;          /* comes back with what subscriber_position() said at its end */
 	bool has_new_id;       /* since it connected */
 	struct checks *checks; /* given at the start; borrowed */
+	uint32_t interval_ms;
 	/* Judges an event in place of what is checked otherwise. */
 	void (*judge)(struct client *client, int partition, int64_t offset);
 };
@@ -342,6 +343,7 @@ static inline void connect_client_to(struct client *client, struct replica *at)
 
 	start.checks = client->checks;
 	start.tracked = client->tracked;
+	start.interval_ms = client->interval_ms;
 	client->has_new_id = false;
 	client->at = at ? at : &world->replicas[rand_r(&world->seed) % REPLICAS];
 	assert_int_equal(feeds_open(client->at->feeds, &world->stream, NULL, &feed), 0);
