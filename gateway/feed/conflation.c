@@ -61,18 +61,6 @@ void conflation_feed_pass(struct fanout_feed *at, const struct window_segment *s
 		latest_put(feed->latest, segment, entry);
 }
 
-static void begin_latest(struct fanout_feed *at, uint64_t from)
-{
-	latest_begin(at->conflation.latest, at->feed->window, true);
-	at->conflation.latest_from = from;
-}
-
-void conflation_feed_lapse(struct fanout_feed *at, uint64_t sequence)
-{
-	if (at->conflation.latest)
-		begin_latest(at, sequence);
-}
-
 static struct conflation_level *level_of(struct fanout_feed *at)
 {
 	struct conflation_feed *feed = &at->conflation;
@@ -83,13 +71,14 @@ static struct conflation_level *level_of(struct fanout_feed *at)
 	return feed->level;
 }
 
-/* Subscribers by key of a feed without route keys share what is the newest of each. */
+/* Subscribers by key of a feed without route keys share what is the newest of each, from where the
+ * first of them begins. */
 static void enter_feed(struct fanout_feed *at)
 {
 	if (at->conflation.by_key++)
 		return;
 	at->conflation.latest = latest_new();
-	begin_latest(at, at->dispatched);
+	latest_begin(at->conflation.latest, at->feed->window, true);
 }
 
 static void leave_feed(struct fanout_feed *at)
@@ -197,8 +186,7 @@ static void begin(struct subscriber *subscriber)
 	else
 		conflation_set_level(conflation, level_of(subscriber->at));
 	conflation->offered_count = 0;
-	/* Some of it may be what it has got already. */
-	conflation->walks = subscriber->own;
+	conflation->walks = false;
 }
 
 static void note(struct conflation *conflation, uint64_t sequence)

@@ -106,8 +106,7 @@ static bool take_latest(struct subscriber *subscriber, bool noted)
 	struct latest *latest = at->fanout->conflation.scratch;
 	uint64_t offered = conflation->offered_count;
 
-	if (noted && subscriber_takes_all(subscriber) &&
-	    at->conflation.latest_from <= subscriber->cursor) {
+	if (noted && subscriber_takes_all(subscriber)) {
 		take(subscriber, at->conflation.latest, subscriber->until - subscriber->cursor);
 		return true;
 	}

@@ -73,9 +73,8 @@ void conflation_loop_fini(struct conflation_loop *loop);
 /* A feed's, on one loop; zeroed at first. */
 struct conflation_feed {
 	uint32_t by_key;       /* subscribers that want the newest of each key of it all */
-	struct latest *latest; /* for those, of what was dispatched from `latest_from` on */
-	uint64_t latest_from;
-	uint64_t notices;               /* sequence number after the last notice */
+	struct latest *latest; /* for those, of what was dispatched since the first of them came */
+	uint64_t notices;      /* sequence number after the last notice */
 	struct conflation_level *level; /* of the dispatch under way; NULL: nobody needed it yet */
 };
 void conflation_feed_fini(struct fanout_feed *at);
@@ -84,8 +83,6 @@ void conflation_feed_begin(struct fanout_feed *at);
 /* It comes to this entry. */
 void conflation_feed_pass(struct fanout_feed *at, const struct window_segment *segment,
 			  const struct window_entry *entry, uint64_t sequence);
-/* It goes on at `sequence`: what was before has left the window unseen. */
-void conflation_feed_lapse(struct fanout_feed *at, uint64_t sequence);
 
 /* The stream says whether it is by key. */
 void conflation_open(struct subscriber *subscriber, uint32_t interval_ms);

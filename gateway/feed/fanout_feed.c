@@ -185,7 +185,6 @@ static void dispatch_filtered(struct fanout_feed *at, uint64_t head)
 
 			replay_lapsed(at);
 			sequence = tail > sequence ? tail : sequence + 1;
-			conflation_feed_lapse(at, sequence);
 			continue;
 		}
 		for (; sequence < end && sequence < head; sequence++) {
@@ -258,7 +257,6 @@ void fanout_feed_dispatch(struct fanout_feed *at)
 	at->id_is_fresh = false;
 	if (!at->attached) {
 		at->dispatched = head;
-		conflation_feed_lapse(at, head);
 		attach_waiting(at);
 	} else if (head != at->dispatched) {
 		recheck_positions(at);
