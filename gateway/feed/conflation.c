@@ -8,9 +8,6 @@
 #include "feed/latest_priv.h"
 #include "feed/subscriber_priv.h"
 
-/* More of them are found in the window again. */
-enum { MAX_OFFERED = 2048 };
-
 struct conflation_level *conflation_level_new(const struct position *position)
 {
 	struct conflation_level *level = MEM_NEW(struct conflation_level);
@@ -119,8 +116,14 @@ void conflation_close(struct subscriber *subscriber)
 	conflation_disarm(conflation);
 	conflation_drop_due(conflation);
 	level_unref(conflation->level);
-	free(conflation->offered);
+	free(conflation->noted);
 	free(conflation);
+}
+
+void conflation_note_nothing(struct conflation *conflation)
+{
+	conflation->offered = 0;
+	conflation->noted_count = 0;
 }
 
 void conflation_forget(struct subscriber *subscriber)
@@ -131,7 +134,7 @@ void conflation_forget(struct subscriber *subscriber)
 		return;
 	conflation_drop_due(conflation);
 	conflation_set_level(conflation, NULL);
-	conflation->offered_count = 0;
+	conflation_note_nothing(conflation);
 	conflation->spared = false;
 	conflation_disarm(conflation);
 }
@@ -185,23 +188,39 @@ static void begin(struct subscriber *subscriber)
 		position_merge(subscriber->own, &subscriber->at->before);
 	else
 		conflation_set_level(conflation, level_of(subscriber->at));
-	conflation->offered_count = 0;
+	conflation_note_nothing(conflation);
 	conflation->walks = false;
 }
 
-static void note(struct conflation *conflation, uint64_t sequence)
+/* Leaves the newest of each key. */
+static void compact(struct subscriber *subscriber)
 {
-	if (conflation->offered_count == MAX_OFFERED)
-		conflation->walks = true;
+	struct conflation *conflation = subscriber->conflation;
+	struct latest *latest = subscriber->at->fanout->conflation.scratch;
+
+	latest_begin(latest, subscriber->at->feed->window, true);
+	conflation->walks = !conflation_put_noted(subscriber, latest) ||
+			    latest_count(latest) > CONFLATION_MAX_NOTED / 2;
+	if (!conflation->walks)
+		conflation->noted_count =
+		    latest_list(latest, 0, conflation->noted, conflation->noted_count);
+}
+
+static void note(struct subscriber *subscriber, uint64_t sequence)
+{
+	struct conflation *conflation = subscriber->conflation;
+
+	if (!conflation->walks && conflation->noted_count == CONFLATION_MAX_NOTED)
+		compact(subscriber);
 	if (conflation->walks)
 		return;
-	if (conflation->offered_count == conflation->offered_capacity) {
-		conflation->offered_capacity = conflation->offered_count * 2 + 8;
-		conflation->offered =
-		    mem_realloc(conflation->offered,
-				conflation->offered_capacity * sizeof(conflation->offered[0]));
+	if (conflation->noted_count == conflation->noted_capacity) {
+		conflation->noted_capacity =
+		    conflation->noted_capacity ? 2 * conflation->noted_capacity : 8;
+		conflation->noted = mem_realloc(
+		    conflation->noted, conflation->noted_capacity * sizeof(conflation->noted[0]));
 	}
-	conflation->offered[conflation->offered_count] = sequence;
+	conflation->noted[conflation->noted_count++] = sequence;
 }
 
 void conflation_offer(struct subscriber *subscriber, uint64_t sequence)
@@ -210,8 +229,8 @@ void conflation_offer(struct subscriber *subscriber, uint64_t sequence)
 
 	begin(subscriber);
 	if (conflation->by_key)
-		note(conflation, sequence);
-	conflation->offered_count++;
+		note(subscriber, sequence);
+	conflation->offered++;
 }
 
 void conflation_offer_all(struct subscriber *subscriber)

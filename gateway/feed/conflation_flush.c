@@ -51,13 +51,13 @@ static bool put_all(struct subscriber *subscriber, struct latest *latest, uint64
 	return true;
 }
 
-static bool put_noted(const struct subscriber *subscriber, struct latest *latest)
+bool conflation_put_noted(const struct subscriber *subscriber, struct latest *latest)
 {
 	const struct conflation *conflation = subscriber->conflation;
 	uint64_t end;
 
-	for (uint32_t i = 0; i < conflation->offered_count; i++) {
-		uint64_t sequence = conflation->offered[i];
+	for (size_t i = 0; i < conflation->noted_count; i++) {
+		uint64_t sequence = conflation->noted[i];
 		const struct window_segment *segment =
 		    window_find(subscriber->at->feed->window, sequence, &end);
 
@@ -90,7 +90,7 @@ static void take_newest(struct subscriber *subscriber)
 {
 	struct conflation *conflation = subscriber->conflation;
 	uint64_t offered = subscriber_takes_all(subscriber) ? subscriber->until - subscriber->cursor
-							    : conflation->offered_count;
+							    : conflation->offered;
 
 	conflation->due = mem_alloc(sizeof(conflation->due[0]));
 	conflation->due[0] = subscriber->until - 1;
@@ -104,14 +104,14 @@ static bool take_latest(struct subscriber *subscriber, bool noted)
 	const struct conflation *conflation = subscriber->conflation;
 	const struct fanout_feed *at = subscriber->at;
 	struct latest *latest = at->fanout->conflation.scratch;
-	uint64_t offered = conflation->offered_count;
+	uint64_t offered = conflation->offered;
 
 	if (noted && subscriber_takes_all(subscriber)) {
 		take(subscriber, at->conflation.latest, subscriber->until - subscriber->cursor);
 		return true;
 	}
 	latest_begin(latest, at->feed->window, conflation->by_key);
-	if (noted && !subscriber_takes_all(subscriber) ? !put_noted(subscriber, latest)
+	if (noted && !subscriber_takes_all(subscriber) ? !conflation_put_noted(subscriber, latest)
 						       : !put_all(subscriber, latest, &offered))
 		return false;
 	take(subscriber, latest, offered);
@@ -144,7 +144,7 @@ static bool take_due(struct subscriber *subscriber)
 	else if (subscriber->cursor < window_tail(at->feed->window) ||
 		 !take_latest(subscriber, noted && conflation->by_key))
 		return false;
-	conflation->offered_count = 0;
+	conflation_note_nothing(conflation);
 	conflation->walks = conflation->due_until < subscriber->until;
 	if (!conflation->walks)
 		conflation->due_ms =

@@ -33,6 +33,9 @@ struct window_segment;
 
 enum {
 	CONFLATION_MAX_DUE = 4096, /* events of one subscriber that wait for its client */
+	/* Of one, as long as half of them are of different keys; more are found in the window
+	 * again, which for one with checks is as dear as it was to look at each of them. */
+	CONFLATION_MAX_NOTED = 2048,
 	CONFLATION_SLOTS = 8,
 };
 
@@ -51,9 +54,9 @@ struct conflation {
 	bool armed;      /* in its loop's slots */
 	uint64_t due_ms; /* the earliest time of its next event */
 	struct conflation_level *level; /* a reference; where subscriber->own is not it */
-	uint64_t *offered;              /* sequence numbers; by key, where not all is for it */
-	uint32_t offered_count;         /* how many there were, noted or not */
-	uint32_t offered_capacity;
+	uint64_t offered;               /* how many there were, where not all is for it */
+	uint64_t *noted; /* sequence numbers of the newest; by key, where not all is for it */
+	size_t noted_count, noted_capacity;
 	uint64_t *due; /* sequence numbers that go out as the client takes them; NULL: none */
 	size_t due_count, due_at;
 	uint64_t due_until; /* they stand for all before it */
@@ -100,6 +103,8 @@ void conflation_reconsider(struct subscriber *subscriber);
 void conflation_replayed(struct subscriber *subscriber);
 /* A replay begins: nothing counts as offered. */
 void conflation_forget(struct subscriber *subscriber);
+/* What it was offered until now has been taken. */
+void conflation_note_nothing(struct conflation *conflation);
 /* What waits for its client waits no more. */
 void conflation_drop_due(struct conflation *conflation);
 void conflation_set_level(struct conflation *conflation, struct conflation_level *level);
@@ -120,7 +125,11 @@ void conflation_disarm(struct conflation *conflation);
 /* Every FANOUT_TICK_MS: those whose interval is over are told. */
 void conflation_tick(struct fanout *fanout);
 
-/* conflation_flush.c: LIVE and nothing is pending: makes `pending` of what is due. */
+/* conflation_flush.c: what goes out. */
+
+/* LIVE and nothing is pending: makes `pending` of what is due. */
 void conflation_flush(struct subscriber *subscriber);
+/* False: the window no longer has all of it. */
+bool conflation_put_noted(const struct subscriber *subscriber, struct latest *latest);
 
 #endif

@@ -147,7 +147,8 @@ void subscriber_take_chunk(struct subscriber *subscriber)
 	job->chunk_at_ms = subscriber->at->fanout->now_ms;
 	if (job->chunk.len) {
 		subscriber_push(subscriber, buffer_slice(&job->chunk), job->chunk_events);
-		conflation_replayed(subscriber);
+		if (job->chunk_events)
+			conflation_replayed(subscriber);
 		buffer_free(&job->chunk);
 	} else if (!subscriber->pending) {
 		subscriber_release(subscriber);

@@ -787,6 +787,42 @@ static void test_conflation_many_keys_come_in_one_interval(void **state)
 	close_watchers(1);
 }
 
+/* What one with checks is offered is noted, however much it is, as long as it has few keys: the
+ * window is not asked again. */
+static void test_conflation_noted_is_bounded_by_keys(void **state)
+{
+	enum { SOME_KEYS = 1000, ROUNDS = 20 };
+	struct client *client = &watchers[0].client;
+	struct checks *checks = checks_on_key("{\"key\": [{\"exists\": true}]}");
+
+	(void)state;
+	open_world_that_keeps(&world, 64 << 20, false, true);
+	world.stream.interval.per_key = true;
+	init_watcher(&watchers[0], -1);
+	client->judge = judge_many;
+	client->checks = checks;
+	memset(many_last, -1, sizeof(many_last));
+	connect_client_to(client, &world.replicas[0]);
+	take(client, SIZE_MAX);
+	send_round(client, 0, 1);
+	take(client, SIZE_MAX);
+	for (int round = 1; round <= ROUNDS; round++)
+		send_round(client, round, SOME_KEYS);
+	assert_false(client->subscriber->conflation->walks);
+	assert_true(client->subscriber->conflation->noted_capacity <= CONFLATION_MAX_NOTED);
+	pass_interval(client);
+	take(client, SIZE_MAX);
+	expect_round(ROUNDS, SOME_KEYS);
+	assert_int_equal(client->received, 1 + SOME_KEYS);
+	send_round(client, ROUNDS + 1, MANY_KEYS);
+	assert_true(client->subscriber->conflation->walks);
+	pass_interval(client);
+	take(client, SIZE_MAX);
+	expect_round(ROUNDS + 1, MANY_KEYS);
+	close_watchers(1);
+	checks_unref(checks);
+}
+
 /* Who comes back with the id of a heartbeat that came between two flushes of which the second had
  * begun to gather before the first was taken gets nothing again. */
 static void test_conflation_heartbeat_between_flushes_is_exact(void **state)
@@ -911,6 +947,7 @@ int main(void)
 	    cmocka_unit_test(test_conflation_slow_client_gets_every_key),
 	    cmocka_unit_test(test_conflation_hot_key_comes_to_a_slow_client),
 	    cmocka_unit_test(test_conflation_many_keys_come_in_one_interval),
+	    cmocka_unit_test(test_conflation_noted_is_bounded_by_keys),
 	    cmocka_unit_test(test_conflation_heartbeat_between_flushes_is_exact),
 	    cmocka_unit_test(test_conflation_due_that_is_dropped_is_read_again),
 	    cmocka_unit_test(test_conflation_interval_ends_by_itself),
