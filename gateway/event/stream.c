@@ -223,6 +223,11 @@ static const struct setting settings[] = {
      .check = stream_life_check_idle_timeout,
      .doc =
 	 "A stream ends likewise when it has had no event for so long; heartbeats do not count."},
+    {.name = "interval",
+     .type = SETTING_OBJECT,
+     .table = &stream_interval_table,
+     .doc = "Sends at most one event in so long, the newest: those that it supersedes are left "
+	    "out."},
     {.name = "window",
      .type = SETTING_SIZE,
      FIELD(window_bytes),

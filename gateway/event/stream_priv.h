@@ -10,6 +10,9 @@
 /* The settings of one parameter, into a struct stream_param. */
 extern const struct config_table stream_param_table;
 
+/* The settings of "interval", into a struct stream. */
+extern const struct config_table stream_interval_table;
+
 const struct stream_param *stream_param_find(const struct stream *stream, struct slice name);
 /* "path", "query", "header". */
 const char *stream_param_place(const struct stream_param *param);

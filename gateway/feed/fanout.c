@@ -28,6 +28,7 @@ struct fanout *fanout_new(struct feeds *feeds, struct replay *replay,
 	fanout->seed = (unsigned)clock_monotonic_us();
 	fanout->scratch = mem_alloc(FANOUT_SCRATCH_BYTES);
 	fanout->documents = documents_new();
+	conflation_loop_init(&fanout->conflation);
 	pthread_mutex_init(&fanout->inbox_lock, NULL);
 	return fanout;
 }
@@ -63,6 +64,7 @@ void fanout_free(struct fanout *fanout)
 	free(fanout->all.members);
 	free(fanout->scratch);
 	documents_free(fanout->documents);
+	conflation_loop_fini(&fanout->conflation);
 	free(fanout);
 }
 
@@ -147,6 +149,7 @@ void fanout_tick(struct fanout *fanout)
 
 	dispatch_all(fanout);
 	documents_clear(fanout->documents);
+	conflation_tick(fanout);
 	if (++fanout->ticks % SWEEPS_A_ROUND == 0)
 		submit_failed_again(fanout);
 	for (uint32_t i = 0; i < visits && i < fanout->all.count; i++) {

@@ -43,6 +43,7 @@ void fanout_feed_leave(struct fanout_feed *at)
 	index_fini(&at->index);
 	free(at->unfiltered.members);
 	free(at->checked.members);
+	conflation_feed_fini(at);
 	position_fini(&at->position);
 	position_fini(&at->before);
 	buffer_free(&at->id);
@@ -87,11 +88,13 @@ bool fanout_feed_passes(struct fanout_feed *at, const struct checks *checks,
 	return documents_match(at->fanout->documents, &event, checks);
 }
 
-/* Its checks refuse the entry. One that is behind looks at it when it gets there. */
+/* Its checks refuse the entry. One that is behind looks at it when it gets there; where events are
+ * conflated, it must not supersede one that passes. */
 static bool is_refused(struct fanout_feed *at, const struct subscriber *subscriber,
 		       const struct window_segment *segment, const struct window_entry *entry)
 {
-	return subscriber->state == SUBSCRIBER_LIVE && subscriber_is_idle(subscriber) &&
+	return subscriber->state == SUBSCRIBER_LIVE &&
+	       (subscriber->conflation || subscriber_is_idle(subscriber)) &&
 	       !fanout_feed_passes(at, subscriber->checks, segment, entry);
 }
 
@@ -184,9 +187,12 @@ static void dispatch_filtered(struct fanout_feed *at, uint64_t head)
 			sequence = tail > sequence ? tail : sequence + 1;
 			continue;
 		}
-		for (; sequence < end && sequence < head; sequence++)
-			dirty =
-			    offer(at, dirty, segment, window_entry_at(segment, sequence), sequence);
+		for (; sequence < end && sequence < head; sequence++) {
+			const struct window_entry *entry = window_entry_at(segment, sequence);
+
+			conflation_feed_pass(at, segment, entry, sequence);
+			dirty = offer(at, dirty, segment, entry, sequence);
+		}
 	}
 	at->dispatched = head;
 	while (dirty) {
@@ -207,6 +213,8 @@ static void dispatch_unfiltered(struct fanout_feed *at)
 
 		if (subscriber->state != SUBSCRIBER_LIVE)
 			continue;
+		if (subscriber->conflation)
+			conflation_offer_all(subscriber);
 		subscriber->until = at->dispatched;
 		subscriber_tell(subscriber);
 	}
@@ -244,6 +252,7 @@ void fanout_feed_dispatch(struct fanout_feed *at)
 	if (at->attached && window_version(window) == at->version)
 		return;
 	position_assign(&at->before, &at->position);
+	conflation_feed_begin(at);
 	head = window_head(window, &at->position, &at->version);
 	at->id_is_fresh = false;
 	if (!at->attached) {

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 
 #include "event/position.h"
+#include "feed/conflation_priv.h"
 #include "feed/fanout.h"
 #include "feed/feed.h"
 #include "feed/feeds.h"
@@ -40,7 +41,8 @@ struct fanout_feed {
 	struct index index;
 	struct roster unfiltered; /* without keys and without checks */
 	struct roster checked;    /* without keys, with checks */
-	uint64_t number;          /* never that of another one on this loop */
+	struct conflation_feed conflation;
+	uint64_t number; /* never that of another one on this loop */
 	uint32_t subscriber_count;
 	struct fanout_feed *following;
 };
@@ -56,6 +58,7 @@ struct fanout {
 	struct fanout_feed *feeds_here;
 	uint64_t feed_count; /* ever */
 	struct documents *documents;
+	struct conflation_loop conflation;
 	struct roster all;
 	uint32_t swept; /* where the tick's sweep goes on in `all` */
 	uint32_t ticks;

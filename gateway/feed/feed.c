@@ -139,6 +139,8 @@ static void append(struct feed *feed, uint32_t topic, const struct feed_event *e
 			  &feed->scratch.frame);
 	if (feed->stream->keeps_records)
 		kept_record_append(&event->kept, &feed->scratch.record);
+	else if (feed->stream->interval.per_key)
+		kept_record_append_key(record, &feed->scratch.record);
 	window_append(feed->window, &entry, &feed->scratch.keys,
 		      buffer_slice(&feed->scratch.record), buffer_slice(&feed->scratch.frame),
 		      &feed->position, previous_next);

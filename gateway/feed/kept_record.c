@@ -40,6 +40,13 @@ void kept_record_append(const struct record *record, struct buffer *out)
 	}
 }
 
+void kept_record_append_key(const struct record *record, struct buffer *out)
+{
+	const struct record key = {.has_key = record->has_key, .key = record->key};
+
+	kept_record_append(&key, out);
+}
+
 static void take(struct slice *rest, void *to, size_t len)
 {
 	assert(len <= rest->len);
@@ -74,13 +81,30 @@ static void take_value(struct slice *rest, struct record *record)
 	record->has_value = record->left_out || take_bytes(rest, &record->value);
 }
 
+/* What stands before the key; returns the number of headers. */
+static uint32_t take_start(struct slice *rest, int64_t *timestamp_ms)
+{
+	uint32_t count;
+
+	take(rest, timestamp_ms, sizeof(*timestamp_ms));
+	take(rest, &count, NUMBER_BYTES);
+	return count;
+}
+
+bool kept_record_key(struct slice bytes, struct slice *key)
+{
+	int64_t timestamp_ms;
+
+	(void)take_start(&bytes, &timestamp_ms);
+	return take_bytes(&bytes, key);
+}
+
 void kept_record_read(struct slice bytes, struct buffer *headers, struct record *record)
 {
 	uint32_t count;
 
 	buffer_clear(headers);
-	take(&bytes, &record->timestamp_ms, sizeof(record->timestamp_ms));
-	take(&bytes, &count, NUMBER_BYTES);
+	count = take_start(&bytes, &record->timestamp_ms);
 	record->has_key = take_bytes(&bytes, &record->key);
 	take_value(&bytes, record);
 	for (uint32_t i = 0; i < count; i++) {

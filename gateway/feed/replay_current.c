@@ -1,5 +1,3 @@
-#include <assert.h>
-#include <search.h>
 #include <stdlib.h>
 
 #include "base/mem.h"
@@ -9,35 +7,13 @@
 #include "feed/notice_priv.h"
 #include "feed/replay_priv.h"
 
-/* The newest event of one key, and its place among the others. */
-struct keyed {
-	uint32_t topic;
-	int32_t partition;
-	int64_t event_time_ms, offset;
-	size_t key_len, frame_len;
-	char *frame;
-	char key[];
-};
-
 struct replay_state {
-	void *tree; /* of struct keyed, by topic and key */
+	struct keyed_events events;
 	struct keyed **sorted;
-	size_t count, bytes;
 	size_t sent;
 	bool sends;
 	bool full;
 };
-
-static int by_key(const void *a, const void *b)
-{
-	const struct keyed *left = a, *right = b;
-
-	if (left->topic != right->topic)
-		return left->topic < right->topic ? -1 : 1;
-	if (left->key_len != right->key_len)
-		return left->key_len < right->key_len ? -1 : 1;
-	return memcmp(left->key, right->key, left->key_len);
-}
 
 static int by_place(const void *a, const void *b)
 {
@@ -52,68 +28,6 @@ static int by_place(const void *a, const void *b)
 	return left->offset < right->offset ? -1 : left->offset > right->offset;
 }
 
-static void keyed_free(void *keyed)
-{
-	free(((struct keyed *)keyed)->frame);
-	free(keyed);
-}
-
-static struct keyed *keyed_new(const struct replay_job *job, const struct record *record)
-{
-	struct keyed *keyed = mem_zalloc(sizeof(*keyed) + record->key.len);
-
-	while (keyed->topic + 1 < job->feed->topic_count &&
-	       !slice_equal(record->topic, slice_of(job->feed->topics[keyed->topic])))
-		keyed->topic++;
-	keyed->partition = record->partition;
-	keyed->event_time_ms = record->timestamp_ms;
-	keyed->offset = record->offset;
-	keyed->key_len = record->key.len;
-	if (record->key.len)
-		memcpy(keyed->key, record->key.base, record->key.len);
-	return keyed;
-}
-
-static size_t bytes_of(const struct keyed *keyed)
-{
-	return sizeof(*keyed) + keyed->key_len + keyed->frame_len;
-}
-
-/* A key has one partition, but for a time after the topic was given more of them. */
-static bool is_older(const struct keyed *keyed, const struct keyed *than)
-{
-	return keyed->partition != than->partition && keyed->event_time_ms < than->event_time_ms;
-}
-
-/* False: what is there is newer. */
-static bool remove_key(struct replay_state *state, const struct keyed *key)
-{
-	struct keyed **found = tfind(key, &state->tree, by_key);
-	struct keyed *keyed;
-
-	if (!found)
-		return true;
-	keyed = *found;
-	if (is_older(key, keyed))
-		return false;
-	tdelete(key, &state->tree, by_key);
-	state->count--;
-	state->bytes -= bytes_of(keyed);
-	keyed_free(keyed);
-	return true;
-}
-
-/* Takes the frame over. */
-static void put_key(struct replay_state *state, struct keyed *keyed, const struct buffer *frame)
-{
-	keyed->frame = frame->base;
-	keyed->frame_len = frame->len;
-	if (!tsearch(keyed, &state->tree, by_key))
-		abort();
-	state->count++;
-	state->bytes += bytes_of(keyed);
-}
-
 bool replay_current_take(struct replay_job *job, const struct replay_worker *worker,
 			 const struct record *record, const json_t *document,
 			 const struct feed_event *event)
@@ -125,15 +39,15 @@ bool replay_current_take(struct replay_job *job, const struct replay_worker *wor
 
 	if (!record->has_key || (record->has_value && !event))
 		return true;
-	keyed = keyed_new(job, record);
-	if (!remove_key(state, keyed) || !record->has_value) {
+	keyed = keyed_new(job->feed, record, true);
+	if (!keyed_remove(&state->events, keyed) || !record->has_value) {
 		keyed_free(keyed);
 		return true;
 	}
 	feed_event_append(job->feed, event, record, document, (struct slice){0}, &frame);
-	put_key(state, keyed, &frame);
-	state->full =
-	    state->count > settings->current_keys || state->bytes > settings->current_bytes;
+	keyed_put(&state->events, keyed, &frame);
+	state->full = state->events.count > settings->current_keys ||
+		      state->events.bytes > settings->current_bytes;
 	return !state->full;
 }
 
@@ -156,24 +70,6 @@ bool replay_current_begin(struct replay_slice *slice)
 bool replay_current_sends(const struct replay_job *job)
 {
 	return job->state->sends;
-}
-
-static void take_down(const void *node, VISIT visit, void *context)
-{
-	struct replay_state *state = context;
-
-	if (visit == postorder || visit == leaf)
-		state->sorted[state->sent++] = *(struct keyed *const *)node;
-}
-
-static void sort(struct replay_state *state)
-{
-	state->sorted = mem_alloc((state->count + 1) * sizeof(state->sorted[0]));
-	twalk_r(state->tree, take_down, state);
-	assert(state->sent == state->count);
-	state->sent = 0;
-	qsort(state->sorted, state->count, sizeof(state->sorted[0]), by_place);
-	state->sends = true;
 }
 
 /* The id that says that this is the end: a browser does not come back for the same again. */
@@ -200,7 +96,7 @@ static void send(struct replay_slice *slice)
 	struct replay_job *job = slice->job;
 	struct replay_state *state = job->state;
 
-	while (state->sent < state->count &&
+	while (state->sent < state->events.count &&
 	       job->chunk.len < slice->worker->settings->chunk_bytes) {
 		struct keyed *keyed = state->sorted[state->sent++];
 
@@ -210,7 +106,7 @@ static void send(struct replay_slice *slice)
 		job->chunk_events++;
 	}
 	job->result = REPLAY_MORE;
-	if (state->sent < state->count)
+	if (state->sent < state->events.count)
 		return;
 	feed_append_id_line(job->feed, &job->own, &job->chunk);
 	buffer_append_text(&job->chunk, "\n");
@@ -230,7 +126,8 @@ void replay_current_go_on(struct replay_slice *slice)
 	} else if (state->sends) {
 		send(slice);
 	} else if (job->result == REPLAY_DONE && at_head) {
-		sort(state);
+		state->sorted = keyed_sort(&state->events, by_place);
+		state->sends = true;
 		send(slice);
 	} else if (job->result == REPLAY_DONE) {
 		job->result = REPLAY_MORE;
@@ -243,7 +140,7 @@ void replay_current_free(struct replay *replay, struct replay_job *job)
 
 	if (!state)
 		return;
-	tdestroy(state->tree, keyed_free);
+	keyed_fini(&state->events);
 	free(state->sorted);
 	free(state);
 	job->state = NULL;

@@ -10,6 +10,7 @@
 #include <jansson.h>
 
 #include "feed/close_reason.h"
+#include "feed/keyed_priv.h"
 #include "feed/replay.h"
 
 struct checks;
@@ -25,6 +26,13 @@ enum replay_mode {
 	REPLAY_SINCE,    /* from the first event of a time on */
 	REPLAY_CUSTOM,   /* after the event with an id of the stream's own */
 	REPLAY_CURRENT,  /* the newest event of each key, then what came since */
+};
+
+/* Which of the events that a slice reads are sent. */
+enum replay_conflation {
+	REPLAY_ALL,
+	REPLAY_CONFLATES,      /* the newest */
+	REPLAY_CONFLATES_KEYS, /* the newest of each key */
 };
 
 /* What a job is asked for. */
@@ -64,6 +72,7 @@ struct replay_job {
 	uint32_t journal_tries;  /* that Kafka could not do */
 	uint32_t absent_answers; /* a partition of its position is not there */
 	enum replay_mode mode;
+	enum replay_conflation conflates;
 	uint32_t last;              /* REPLAY_LAST's N */
 	int64_t since_ms;           /* REPLAY_SINCE's */
 	char *custom_id;            /* REPLAY_CUSTOM's */
@@ -125,6 +134,8 @@ struct replay_slice {
 	struct route_keys keys;
 	struct buffer id;
 	uint64_t records;
+	struct keyed_events keyed; /* of a job that conflates */
+	uint64_t conflated;        /* events that came into it */
 };
 
 /* replay_read.c: one slice of a job, on a worker's thread. Fills in the chunk, own and the result.
@@ -138,6 +149,12 @@ void replay_slice_find_all(struct replay_slice *slice);
 /* Visitors of both sources, for the ranges in `reads`. */
 bool replay_slice_record(void *slice, size_t range, const struct record *record);
 void replay_slice_progress(void *slice, size_t range, int64_t next);
+
+/* replay_conflate.c: the newest events of a slice, each with the id of an exact position. */
+void replay_conflate_take(struct replay_slice *slice, const struct record *record,
+			  const json_t *document, const struct feed_event *event);
+/* After the slice: into the chunk. */
+void replay_conflate_write(struct replay_slice *slice);
 
 /* replay_check.c: is the job's position still within the log, as far as the journal does not have
  * it? False: the job is answered. */

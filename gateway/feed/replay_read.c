@@ -106,10 +106,12 @@ bool replay_slice_record(void *context, size_t range, const struct record *recor
 	if (job->state)
 		room = replay_current_take(job, slice->worker, record, document,
 					   wanted ? &event : NULL);
+	else if (wanted && job->conflates)
+		replay_conflate_take(slice, record, document, &event);
 	else if (wanted)
 		take_record(slice, record, document, &event);
 	json_decref(document);
-	return room && job->chunk.len < slice->worker->settings->chunk_bytes &&
+	return room && job->chunk.len + slice->keyed.bytes < slice->worker->settings->chunk_bytes &&
 	       !atomic_load(&job->cancelled);
 }
 
@@ -209,6 +211,7 @@ void replay_read(struct replay_job *job, const struct replay_worker *worker)
 	position_init(&slice.head, job->feed->topic_count);
 	window_head(job->feed->window, &slice.head, &version);
 	read_by_mode(&slice);
+	replay_conflate_write(&slice);
 	free(slice.ranges);
 	free(slice.covers);
 	route_keys_free(&slice.keys);

@@ -10,15 +10,18 @@
 bool subscriber_is_idle(const struct subscriber *subscriber)
 {
 	return !subscriber->pending && !subscriber->frame_at &&
-	       (subscriber->state != SUBSCRIBER_LIVE || subscriber->cursor == subscriber->until);
+	       (subscriber->state != SUBSCRIBER_LIVE || subscriber->cursor == subscriber->until ||
+		conflation_waits(subscriber));
 }
 
 void subscriber_tell(struct subscriber *subscriber)
 {
 	if (subscriber->told || subscriber->aborted)
 		return;
-	if (subscriber_is_idle(subscriber) && subscriber->state != SUBSCRIBER_ENDED)
+	if (subscriber_is_idle(subscriber) && subscriber->state != SUBSCRIBER_ENDED) {
+		conflation_arm(subscriber);
 		return;
+	}
 	subscriber->told = true;
 	subscriber->progress_ms = subscriber->at->fanout->now_ms;
 	subscriber->carrier->ops->ready(subscriber->carrier);
@@ -26,6 +29,8 @@ void subscriber_tell(struct subscriber *subscriber)
 
 void subscriber_offer(struct subscriber *subscriber, uint64_t sequence)
 {
+	if (subscriber->conflation)
+		conflation_offer(subscriber, sequence);
 	if (subscriber->cursor == subscriber->until && !subscriber->frame_at)
 		subscriber->cursor = sequence;
 	subscriber->until = sequence + 1;
@@ -249,12 +254,15 @@ struct slice subscriber_peek(struct subscriber *subscriber, size_t max)
 		subscriber->pending = subscriber->last_words;
 		subscriber->last_words = NULL;
 	}
-	if (!subscriber->pending && subscriber->own)
+	if (!subscriber->pending && subscriber->conflation)
+		conflation_flush(subscriber);
+	else if (!subscriber->pending && subscriber->own)
 		subscriber_merge(subscriber);
 	pending = subscriber->pending;
 	if (pending)
 		bytes = (struct slice){pending->bytes + pending->at, pending->len - pending->at};
-	else if (subscriber->state == SUBSCRIBER_LIVE && subscriber->cursor < subscriber->until)
+	else if (subscriber->state == SUBSCRIBER_LIVE && !subscriber->conflation &&
+		 subscriber->cursor < subscriber->until)
 		bytes = subscriber_takes_all(subscriber) ? peek_unfiltered(subscriber)
 							 : peek_filtered(subscriber, max);
 	if (!bytes.len)

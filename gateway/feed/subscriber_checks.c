@@ -66,6 +66,7 @@ void subscriber_set_checks(struct subscriber *subscriber, struct checks *checks)
 	if (subscriber->state == SUBSCRIBER_LIVE)
 		keep_frame_under_way(subscriber);
 	exchange(subscriber, checks);
+	conflation_reconsider(subscriber);
 	if (subscriber->state == SUBSCRIBER_LIVE)
 		pass_dispatched(subscriber);
 	else if (subscriber->state == SUBSCRIBER_REPLAYING)

@@ -61,6 +61,7 @@ struct subscriber *subscriber_new(struct fanout *fanout, struct feed *feed, stru
 	subscriber->tracked = start->tracked;
 	subscriber->has_stale_cursor = start->has_stale_cursor;
 	subscriber->checks = checks_ref(start->checks);
+	conflation_open(subscriber, start->interval_ms);
 	subscriber->expires_unix_ms = expires_unix_ms;
 	set_times(subscriber, feed->stream);
 	if (start->position) {
@@ -114,6 +115,7 @@ void subscriber_free(struct subscriber *subscriber, enum close_reason reason)
 			   subscriber->state == SUBSCRIBER_ENDED ? subscriber->reason : reason);
 	subscriber_leave_replay(subscriber);
 	leave_rosters(subscriber);
+	conflation_close(subscriber);
 	fanout_feed_leave(subscriber->at);
 	checks_unref(subscriber->checks);
 	free_position(subscriber->own);

@@ -83,6 +83,12 @@ static bool append_live(struct subscriber *subscriber, struct buffer *id)
 {
 	struct position merged;
 
+	if (conflation_lags(subscriber)) {
+		conflation_position(subscriber, &merged);
+		encode(subscriber, &merged, id);
+		position_fini(&merged);
+		return true;
+	}
 	if (subscriber->cursor < subscriber->until && !subscriber->own)
 		return append_at(subscriber, subscriber->cursor, subscriber->cursor, id);
 	if (!subscriber->own) {

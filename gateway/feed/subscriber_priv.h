@@ -46,6 +46,7 @@ struct subscriber {
 	bool has_stale_cursor; /* until attached */
 	bool recheck;          /* REPLAYING, and the log is another one since */
 	struct checks *checks; /* a reference; NULL: none */
+	struct conflation *conflation; /* NULL: it gets every event */
 	struct pending *pending;
 	struct pending *last_words; /* becomes pending at the next frame's boundary */
 	struct position *own;       /* NULL: the window's own ids are right */
@@ -162,6 +163,11 @@ void subscriber_leave_replay(struct subscriber *subscriber);
 /* LIVE with a position of its own: makes `pending` of the frames that come next, with its own ids.
  * Ends when the window's ids are right. */
 void subscriber_merge(struct subscriber *subscriber);
+/* Appends the frame with the id of another position, unless its id is the event's own. */
+void subscriber_append_with_id(const struct subscriber *subscriber, const struct position *position,
+			       struct slice frame, struct buffer *out);
+/* A position of its own that says no more than the window's is none. */
+void subscriber_drop_level_own(struct subscriber *subscriber);
 /* The position of one who has everything before `sequence`, which is in `segment` or right after
  * it. Initialises *position. */
 void subscriber_position_at(const struct window_segment *segment, uint64_t sequence,

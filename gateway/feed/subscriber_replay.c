@@ -18,8 +18,12 @@ void subscriber_set_own(struct subscriber *subscriber, const struct position *ow
 	}
 }
 
-static void drop_own(struct subscriber *subscriber)
+void subscriber_drop_level_own(struct subscriber *subscriber)
 {
+	if (!subscriber->own || subscriber->state != SUBSCRIBER_LIVE ||
+	    subscriber->cursor != subscriber->until ||
+	    !position_at_or_before(subscriber->own, &subscriber->at->position))
+		return;
 	position_fini(subscriber->own);
 	free(subscriber->own);
 	subscriber->own = NULL;
@@ -66,6 +70,7 @@ void subscriber_ask_replay(struct subscriber *subscriber, const struct position 
 	    .count = subscriber->key_count,
 	};
 
+	conflation_forget(subscriber);
 	subscriber_set_own(subscriber, own);
 	subscriber->state = SUBSCRIBER_REPLAYING;
 	subscriber->unplaced = wish->mode != REPLAY_RESUME;
@@ -75,6 +80,10 @@ void subscriber_ask_replay(struct subscriber *subscriber, const struct position 
 	subscriber->job->checks = checks_ref(subscriber->checks);
 	if (subscriber->welcome)
 		subscriber->job->welcome = mem_strdup(subscriber->welcome);
+	/* The last N are what was asked for. */
+	if (subscriber->conflation && wish->mode != REPLAY_LAST)
+		subscriber->job->conflates =
+		    subscriber->conflation->by_key ? REPLAY_CONFLATES_KEYS : REPLAY_CONFLATES;
 	replay_submit(fanout->replay, subscriber->job);
 }
 
@@ -109,7 +118,7 @@ void subscriber_retreat_if_needed(struct subscriber *subscriber)
 	struct position own;
 	uint64_t end;
 
-	if (subscriber->state != SUBSCRIBER_LIVE || subscriber->pending ||
+	if (subscriber->state != SUBSCRIBER_LIVE || subscriber->pending || subscriber->conflation ||
 	    subscriber->cursor == subscriber->until || tail == 0 || subscriber->cursor < tail ||
 	    subscriber->cursor - tail > (dispatched - tail) / 4)
 		return;
@@ -141,6 +150,8 @@ void subscriber_take_chunk(struct subscriber *subscriber)
 	job->chunk_at_ms = subscriber->at->fanout->now_ms;
 	if (job->chunk.len) {
 		subscriber_push(subscriber, buffer_slice(&job->chunk), job->chunk_events);
+		if (job->chunk_events)
+			conflation_replayed(subscriber);
 		buffer_free(&job->chunk);
 	} else if (!subscriber->pending) {
 		subscriber_release(subscriber);
@@ -247,12 +258,11 @@ static bool has_window_id(const struct feed *feed, struct slice frame)
 	return true;
 }
 
-/* The entry's frame with the subscriber's own id in place of the window's. */
-static void append_with_own_id(const struct subscriber *subscriber, struct slice frame,
-			       struct buffer *out)
+void subscriber_append_with_id(const struct subscriber *subscriber, const struct position *position,
+			       struct slice frame, struct buffer *out)
 {
 	if (has_window_id(subscriber->at->feed, frame)) {
-		feed_append_id_line(subscriber->at->feed, subscriber->own, out);
+		feed_append_id_line(subscriber->at->feed, position, out);
 		frame = frame_after_id(frame);
 	}
 	buffer_append_slice(out, frame);
@@ -273,7 +283,7 @@ static uint32_t merge_segment(struct subscriber *subscriber, const struct window
 		position_set(own, entry->topic, entry->partition, entry->offset + 1);
 		if (!subscriber_matches(subscriber, segment, entry))
 			continue;
-		append_with_own_id(subscriber, window_frame(segment, entry), out);
+		subscriber_append_with_id(subscriber, own, window_frame(segment, entry), out);
 		events += subscriber_count_entry(entry);
 	}
 	return events;
@@ -322,7 +332,5 @@ void subscriber_merge(struct subscriber *subscriber)
 	if (!subscriber->pending)
 		subscriber_release(subscriber);
 	buffer_free(&out);
-	if (subscriber->cursor == subscriber->until &&
-	    position_at_or_before(subscriber->own, &subscriber->at->position))
-		drop_own(subscriber);
+	subscriber_drop_level_own(subscriber);
 }

@@ -119,8 +119,9 @@ static void start_last(struct subscriber *subscriber, uint32_t n)
 	uint64_t sequence = 0;
 
 	if (find_back(subscriber, &sought, is_last, &sequence) && go_live_at(subscriber, sequence))
-		return;
-	subscriber_begin_replay(subscriber, &subscriber->at->position, REPLAY_LAST, n);
+		conflation_spare(subscriber);
+	else
+		subscriber_begin_replay(subscriber, &subscriber->at->position, REPLAY_LAST, n);
 }
 
 /*

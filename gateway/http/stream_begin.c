@@ -13,6 +13,7 @@ struct stream_beginning {
 	bool has_position;
 	struct buffer custom_id, welcome;
 	int64_t since_ms;
+	uint32_t interval_ms;
 	int64_t expires_unix_ms;
 	struct auth_holder *holder;
 	struct cursor_life *cursor; /* NULL: it has none */
@@ -42,6 +43,7 @@ void stream_begin(void *context, struct http_stream *stream)
 	    .since_ms = beginning->since_ms,
 	    .has_stale_cursor = beginning->has_stale_cursor,
 	    .tracked = beginning->cursor,
+	    .interval_ms = beginning->interval_ms,
 	    .checks = checks,
 	    .welcome = buffer_slice(&beginning->welcome),
 	};
@@ -94,6 +96,7 @@ struct stream_beginning *stream_beginning_new(struct stream_opening *opening)
 	beginning->position = opening->position;
 	beginning->has_position = opening->has_position;
 	beginning->since_ms = opening->since_ms;
+	beginning->interval_ms = opening->interval_ms;
 	if (opening->is_custom_id) {
 		beginning->custom_id = opening->last_event_id;
 		opening->last_event_id = (struct buffer){0};

@@ -95,6 +95,15 @@ static bool read_params(struct stream_opening *opening)
 	return true;
 }
 
+static bool read_interval(struct stream_opening *opening)
+{
+	char reason[256];
+
+	return !stream_read_interval(opening->route->stream, opening->variables,
+				     &opening->interval_ms, reason) ||
+	       stream_opening_fail(opening, 400, reason);
+}
+
 /* Without a valid token an access rule may still hold, if it does not ask for claims; where it does
  * not hold, a token may be what is missing. */
 static bool check_access(struct stream_opening *opening)
@@ -178,7 +187,8 @@ static bool render_welcome(struct stream_opening *opening)
 
 bool stream_opening_read(struct stream_opening *opening)
 {
-	return read_params(opening) && check_access(opening) && open_feed(opening) &&
-	       stream_resume_read(opening) && make_keys(opening) && render_welcome(opening) &&
+	return read_params(opening) && read_interval(opening) && check_access(opening) &&
+	       open_feed(opening) && stream_resume_read(opening) && make_keys(opening) &&
+	       render_welcome(opening) &&
 	       bind_filters(opening);
 }

@@ -31,6 +31,7 @@ struct stream_opening {
 	bool is_custom_id;
 	bool is_final;    /* a member that has ended for good */
 	int64_t since_ms; /* -1: not asked for */
+	uint32_t interval_ms;
 	struct stream_cursor_key cursor;
 	bool has_stale_cursor;
 	struct buffer welcome;        /* the stream's welcome event; empty: it has none */

@@ -23,6 +23,8 @@
 	  "Records that a feed wanted and could not send as they are.")                            \
 	X(EVENTS_TOO_MANY_KEYS, "events_skipped", "reason=\"too_many_route_keys\"", "")            \
 	X(EVENTS_TOO_LARGE, "events_skipped", "reason=\"too_large\"", "")                          \
+	X(EVENTS_CONFLATED, "conflated_events", "",                                                \
+	  "Events that newer ones superseded before a stream's interval was over.")                \
 	X(DELIVERIES, "deliveries", "", "Events handed to subscribers' sockets.")                  \
 	X(DELIVERED_BYTES, "delivered_bytes", "", "Bytes of streams handed to sockets.")           \
 	X(SUBSCRIPTIONS, "subscriptions", "", "Streams opened.")                                   \

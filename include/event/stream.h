@@ -64,6 +64,14 @@ enum stream_heartbeat {
 
 struct json_template;
 
+/* At most one event in so long; all zero: every event. */
+struct stream_interval {
+	uint32_t every_ms;                /* for all; or 0, and */
+	const struct stream_param *param; /* in whose value the request says it */
+	uint32_t min_ms, max_ms;          /* what it may say */
+	bool per_key;                     /* one event of each record key */
+};
+
 struct stream {
 	char *name;
 	char *description; /* may be NULL */
@@ -94,6 +102,7 @@ struct stream {
 	char *heartbeat_event;    /* for STREAM_HEARTBEAT_EVENT */
 	uint32_t max_age_ms;      /* a stream ends when it is so old; 0: never */
 	uint32_t idle_timeout_ms; /* or has had no event for so long; 0: never */
+	struct stream_interval interval;
 	uint64_t window_bytes;    /* budget of a feed's window */
 	uint32_t max_event_bytes; /* records with a larger value are `too_large` */
 	bool user_filters;        /* rows of user_filter narrow what a subject receives */
@@ -137,6 +146,13 @@ MUST_CHECK int stream_read_params(const struct stream *stream, const struct stre
 enum { STREAM_WELCOME_MAX_BYTES = 32 * 1024 };
 MUST_CHECK int stream_append_welcome(const struct stream *stream, const json_t *variables,
 				     struct buffer *out);
+
+/*
+ * The interval that holds for a request with these variables; 0: none. On ERROR_INVALID `reason`
+ * names the parameter, what it was, and what would be right.
+ */
+MUST_CHECK int stream_read_interval(const struct stream *stream, const json_t *variables,
+				    uint32_t *interval_ms, char reason[256]);
 
 void stream_free(struct stream *stream);
 

@@ -36,6 +36,8 @@ struct subscriber_start {
 	int64_t since_ms;       /* since 1970, not negative */
 	bool tracked;           /* subscriber_position() will be asked */
 	bool has_stale_cursor;  /* its cursor's position is another feed's: that is a gap, first */
+	uint32_t interval_ms;   /* at most one event in so long, or one of each key where the
+				   stream's interval is per key; 0: every event */
 	struct checks *checks;  /* what narrows it, borrowed: it takes a reference of its own; not
 				   NULL only where the stream keeps records */
 	struct slice welcome;   /* the frame that comes after `connected`, without an id: copied */

@@ -56,6 +56,10 @@ GOOD = [
     ("/streams/s/access", "public"),
     ("/streams/s/access", {"claims": {"sub": ["{path.id}"]}}),
     ("/streams/s/filter", {"key": ["{path.id}"], "value": {"a": {"b": [1, None, True]}}}),
+    ("/streams/s/interval", {"every": "1s"}),
+    ("/streams/s/interval", {"every": 250, "per_key": True}),
+    ("/streams/s/interval", {"every": "{query.q}", "min": "200ms", "max": "10s"}),
+    ("/streams/s/interval", {"every": "${NOT_SET:-2s}"}),
     ("/streams/s/event", {"event": "/value/type", "retry": 5000}),
     ("/streams/s/event", {"retry": "/value/retry"}),
     ("/streams/s/start", "earliest"),
@@ -77,6 +81,12 @@ GOOD = [
 ]
 
 BAD = [
+    ("/streams/s/interval", {}),
+    ("/streams/s/interval", "1s"),
+    ("/streams/s/interval", {"every": 50}),
+    ("/streams/s/interval", {"every": True}),
+    ("/streams/s/interval", {"every": "query.q"}),
+    ("/streams/s/interval", {"every": "1s", "key": True}),
     ("", []),
     ("/listener", []),
     ("/listeners", []),
@@ -166,6 +176,9 @@ BEYOND = [
     ("/streams/s/welcome", {"data": "{query.nobody}"}),
     ("/streams/s/welcome", {"event": "a\nb", "data": 1}),
     ("/streams/s/heartbeat", {"event": "beat"}),
+    ("/streams/s/interval", {"every": "50ms"}),
+    ("/streams/s/interval", {"every": "5m"}),
+    ("/streams/s/interval", {"every": "{query.x}"}),
     ("/listeners/0/address", "localhost"),
     ("/listeners/1", {"address": "127.0.0.1"}),
     ("/listeners/0/port", "${NOT_SET}"),

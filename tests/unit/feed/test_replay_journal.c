@@ -493,13 +493,16 @@ static int64_t count_from(const int64_t *from)
 	return count;
 }
 
-/* The last N are exactly N, whether the newest that the journal lacks are enough or not. */
+/* The last N are exactly N, whether the newest that the journal lacks are enough or not; an
+ * interval leaves none of them out. */
 static void test_replay_journal_last_gives_exactly_so_many(void **state)
 {
 	static const struct {
 		uint32_t n;
 		bool filtered;
-	} rows[] = {{1, false}, {20, false}, {26, false}, {300, false}, {300, true}, {4000, false}};
+		uint32_t interval_ms;
+	} rows[] = {{1, false, 0},  {20, false, 0},   {26, false, 0},       {300, false, 0},
+		    {300, true, 0}, {4000, false, 0}, {300, false, 1000000}};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -509,6 +512,7 @@ static void test_replay_journal_last_gives_exactly_so_many(void **state)
 		client.any_start = true;
 		for (int p = 0; p < PARTITIONS; p++)
 			client.next[p] = -1;
+		client.interval_ms = rows[i].interval_ms;
 		connect_client(&client);
 		settle();
 		assert_int_equal(client.received, rows[i].n);

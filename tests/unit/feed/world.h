@@ -312,6 +312,7 @@ struct client {
 	bool was_connected;  /* the frame before was that */
 	bool connected_has_id;
 	struct checks *checks; /* given at the start; borrowed */
+	uint32_t interval_ms;
 	/* Judges an event in place of what is checked otherwise. */
 	void (*judge)(struct client *client, int partition, int64_t offset);
 };
@@ -353,6 +354,7 @@ static inline void connect_client_to(struct client *client, struct replica *at)
 	start.tracked = client->tracked;
 	start.welcome = WELCOME;
 	client->awaits_welcome = true;
+	start.interval_ms = client->interval_ms;
 	client->has_new_id = false;
 	client->at = at ? at : &world->replicas[rand_r(&world->seed) % REPLICAS];
 	assert_int_equal(feeds_open(client->at->feeds, &world->stream, NULL, &feed), 0);
