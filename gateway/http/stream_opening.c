@@ -189,6 +189,5 @@ bool stream_opening_read(struct stream_opening *opening)
 {
 	return read_params(opening) && read_interval(opening) && check_access(opening) &&
 	       open_feed(opening) && stream_resume_read(opening) && make_keys(opening) &&
-	       render_welcome(opening) &&
-	       bind_filters(opening);
+	       render_welcome(opening) && bind_filters(opening);
 }

@@ -327,7 +327,7 @@ static void test_conflation_ended_early_resumes_with_what_waited(void **state)
 		if (row)
 			subscriber_revoke(client->subscriber);
 		else
-			fanout_drain(client->at->fanout, 1);
+			fanout_drain(client->at->fanout);
 		subscriber_consume(client->subscriber,
 				   subscriber_peek(client->subscriber, SIZE_MAX).len);
 		assert_true(subscriber_ended(client->subscriber));
