@@ -188,6 +188,21 @@ static int compile_operator(struct compiler *compiler, const json_t *source,
 	return 0;
 }
 
+static int compile_at_least(struct compiler *compiler, const json_t *source,
+			    struct pattern_node *node)
+{
+	char reason[sizeof(compiler->error->reason)];
+	struct buffer text = {0};
+	int rc = pattern_text_at_least(source, compiler->scope, &text, reason);
+
+	if (rc)
+		rc = refuse(compiler, rc, "%s", reason);
+	else
+		rc = compile_string(compiler, buffer_slice(&text), node);
+	buffer_free(&text);
+	return rc;
+}
+
 static int compile_element(struct compiler *compiler, const json_t *source,
 			   struct pattern_node *node)
 {
@@ -196,6 +211,8 @@ static int compile_element(struct compiler *compiler, const json_t *source,
 	if (++compiler->value_count > PATTERN_MAX_VALUES)
 		return refuse(compiler, ERROR_LIMIT, "a pattern has at most %d values in all",
 			      PATTERN_MAX_VALUES);
+	if (pattern_text_is_at_least(source))
+		return compile_at_least(compiler, source, node);
 	if (json_is_object(source))
 		return compile_operator(compiler, source, node);
 	if (!pattern_value_read(source, &value))

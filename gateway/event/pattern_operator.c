@@ -9,7 +9,7 @@
 
 #define KNOWN                                                                                      \
 	"\"prefix\", \"suffix\", \"equals-ignore-case\", \"wildcard\", \"anything-but\", "         \
-	"\"numeric\", \"exists\" and \"cidr\""
+	"\"numeric\", \"exists\", \"cidr\" and \"at-least\""
 
 struct compile {
 	struct pattern_operator *operator;

@@ -23,7 +23,7 @@
 struct pattern_part {
 	char *literal; /* owned; NULL: a variable */
 	size_t literal_len;
-	char *root;    /* owned: "path", "query", "header" or "claims" */
+	char *root;    /* owned: "path", "query", "header", "claims" or "at-least" */
 	char *name;    /* owned: what follows the first dot */
 	bool optional; /* a request may lack it */
 };
@@ -93,6 +93,14 @@ struct pattern {
 MUST_CHECK int pattern_text_parse(struct slice text, const struct pattern_scope *scope,
 				  struct pattern_test *test, char *reason);
 void pattern_text_fini(struct pattern_test *test);
+
+/*
+ * True where an element of a list is {"at-least": …}. It stands for a variable, whose text,
+ * "{at-least.query.level}", is appended to `text`. Errors: ERROR_INVALID with `reason` (256 bytes).
+ */
+bool pattern_text_is_at_least(const json_t *element);
+MUST_CHECK int pattern_text_at_least(const json_t *element, const struct pattern_scope *scope,
+				     struct buffer *text, char *reason);
 
 /* The request's value for a variable, borrowed; NULL: it has none. */
 const json_t *pattern_variable_find(const struct pattern_part *variable, const json_t *variables);

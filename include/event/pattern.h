@@ -11,6 +11,9 @@
  * numeric, exists, cidr (gateway/event/pattern_operator_priv.h), and an object "$or", a list of
  * objects of which one must hold.
  *
+ * {"at-least": "{query.level}"} is the request's value or one that stands after it in the order of
+ * the parameter's values: the variable {at-least.query.level}, which stands for the list of these.
+ *
  * A string value that is one variable, "{path.user_id}", stands for the request's value with its
  * type; text with variables in it, "tenant-{claims.tenant}", for the string made of it. "{{" and
  * "}}" are braces. A claim is found by its exact name, else dot by dot:
@@ -57,8 +60,9 @@ enum pattern_variable_type {
 /*
  * What a compile may refer to. `find` is asked for "path.x", "query.x", "header.x", "claims.x" (the
  * text between the braces) and answers 0 with the type and whether a request may lack it, or
- * ERROR_NOT_FOUND. Where a request lacks an optional variable, the condition that it stands in is
- * left out; where it lacks one that is not optional (a claim), nothing matches.
+ * ERROR_NOT_FOUND; for "at-least.query.x" too, which it knows where query.x has an order. Where a
+ * request lacks an optional variable, the condition that it stands in is left out; where it lacks
+ * one that is not optional (a claim), nothing matches.
  */
 struct pattern_scope {
 	int (*find)(void *context, struct slice name, enum pattern_variable_type *type,
@@ -120,7 +124,8 @@ MUST_CHECK int pattern_event_keys(const struct pattern *pattern, const json_t *d
 
 /*
  * Request side: `variables` is {"path": {…}, "query": {…}, "header": {…}, "claims": {…}} with typed
- * JSON values, absent ones left out. Replaces *keys; count 0 means that nothing ever matches.
+ * JSON values, absent ones left out, and "at-least": {"query.x": [the value and those after it]}
+ * for those that have an order. Replaces *keys; count 0 means that nothing ever matches.
  * ERROR_LIMIT as above.
  */
 MUST_CHECK int pattern_request_keys(const struct pattern *pattern, const json_t *variables,
