@@ -72,10 +72,15 @@ static int expand_parts(struct expansion *expansion, const struct pattern_test *
 static int expand_variable(struct expansion *expansion, const struct pattern_test *test, size_t at,
 			   struct buffer *text)
 {
+	/* Lists of useless elements make no text that a limit could count. */
+	enum { MAX_STEPS = 4 * PATTERN_MAX_VALUES };
 	json_t *values = values_of(expansion, &test->parts[at]);
 	size_t len = text->len;
 	int rc = 0;
 
+	expansion->binding->steps += json_array_size(values) + 1;
+	if (expansion->binding->steps > MAX_STEPS)
+		rc = ERROR_LIMIT;
 	for (size_t i = 0; !rc && i < json_array_size(values); i++) {
 		if (append_text(text, json_array_get(values, i), expansion->insertion))
 			rc = expand_parts(expansion, test, at + 1, text);

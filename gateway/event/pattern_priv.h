@@ -47,8 +47,9 @@ struct pattern_leaf {
 	size_t test_count;
 	struct pattern_test *operands; /* strings inside inexact operators */
 	size_t operand_count;
-	bool inexact;  /* an operator holds a variable */
-	bool optional; /* a test or operand holds an optional variable */
+	bool inexact;          /* an operator holds a variable */
+	bool optional;         /* a test or operand holds an optional variable */
+	bool asks_for_absence; /* an operator is {"exists": false} */
 };
 
 struct pattern_field;
@@ -74,13 +75,15 @@ struct pattern_node {
 };
 
 struct pattern_field {
-	char *name;
+	char *name; /* owned */
+	size_t name_len;
 	struct pattern_node node;
 };
 
 struct pattern {
 	struct pattern_node root;
 	bool inexact;     /* an operator in it holds a variable */
+	unsigned weight;  /* pattern_weight_priv.h */
 	json_t *source;   /* a copy, of one with variables; else NULL */
 	json_t *optional; /* {"query.x": true}: the variables that a request may lack */
 };
@@ -122,6 +125,7 @@ struct pattern_binding {
 	const json_t *variables;
 	bool left_out; /* set where the request lacks an optional variable */
 	bool lacking;  /* set where it lacks another, so that nothing can match */
+	size_t steps;  /* values put into texts */
 };
 MUST_CHECK int pattern_bind_operator(struct pattern_binding *binding, const json_t *element,
 				     json_t *bound);

@@ -45,8 +45,11 @@ enum {
 	PATTERN_MAX_BYTES = 64 * 1024,
 	PATTERN_MAX_DEPTH = 16,
 	PATTERN_MAX_VALUES = 1024,
+	PATTERN_MAX_WEIGHT = 1024,                 /* pattern_weight() */
 	PATTERN_MAX_ROUTE_KEYS = 1024,             /* tuples of one event, or of one request */
 	PATTERN_MAX_ROUTE_KEY_BYTES = 1024 * 1024, /* all of them together, each with its length */
+	/* On the way to them: tuples that products make, and each 64 bytes that are joined. */
+	PATTERN_MAX_ROUTE_KEY_WORK = 256 * 1024,
 };
 
 enum pattern_variable_type {
@@ -87,6 +90,17 @@ MUST_CHECK int pattern_compile(const json_t *source, const struct pattern_scope 
 			       struct pattern **pattern, struct pattern_error *error);
 void pattern_free(struct pattern *pattern);
 
+/*
+ * What matching costs: the most steps, of about 4 ns, for which one value of a document can be the
+ * cause. A match takes at most half as many for each byte of the document's JSON. How they are
+ * counted: gateway/event/pattern_weight_priv.h.
+ */
+unsigned pattern_weight(const struct pattern *pattern);
+/* printf's format for a refusal: the weight, the limit. */
+#define PATTERN_TOO_HEAVY                                                                          \
+	"it may take %u steps for each value of an event, and %d at most: take fewer operators "   \
+	"for one field, or fewer alternatives"
+
 bool pattern_has_variables(const struct pattern *pattern);
 /* True where route keys alone do not decide. */
 bool pattern_is_inexact(const struct pattern *pattern);
@@ -102,6 +116,7 @@ bool pattern_looks_at(const struct pattern *pattern, const char *field, bool *be
 struct route_keys {
 	struct buffer bytes; /* count times: u32 length (host order), then the tuple's bytes */
 	uint32_t count;
+	uint64_t work; /* done for them, while they are computed */
 };
 void route_keys_clear(struct route_keys *keys);
 void route_keys_free(struct route_keys *keys);
@@ -117,7 +132,7 @@ uint64_t route_key_stable_hash(struct slice key);
 /*
  * Event side: replaces *keys by the event's set, without repeats; returns 0 (keys->count 0: no
  * subscriber can match) or ERROR_LIMIT where there would be more than PATTERN_MAX_ROUTE_KEYS or
- * PATTERN_MAX_ROUTE_KEY_BYTES; *keys is empty then.
+ * PATTERN_MAX_ROUTE_KEY_BYTES, or PATTERN_MAX_ROUTE_KEY_WORK does not do; *keys is empty then.
  */
 MUST_CHECK int pattern_event_keys(const struct pattern *pattern, const json_t *document,
 				  struct route_keys *keys);

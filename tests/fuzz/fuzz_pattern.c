@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "event/pattern.h"
+#include "event/pattern_weight_priv.h"
 
 /* Two requests: one that brings everything, one that lacks what it may lack and a claim. */
 static const char *const requests[] = {
@@ -216,6 +217,34 @@ static bool has_operators(json_t *pattern)
 	return false;
 }
 
+/* What a weight is multiplied with. */
+static uint64_t size_of(const json_t *json)
+{
+	uint64_t size = 1 + json_string_length(json) / PATTERN_STEP_BYTES;
+	json_t *object = (json_t *)(uintptr_t)json, *member;
+	const char *name;
+
+	for (size_t i = 0; i < json_array_size(json); i++)
+		size += size_of(json_array_get(json, i));
+	json_object_foreach(object, name, member) size += size_of(member);
+	return size;
+}
+
+/* However it is made, a pattern takes no more steps than its weight allows. */
+static void check_steps(const struct pattern *pattern, const json_t *event)
+{
+	uint64_t bound = pattern_weight(pattern) * size_of(event), before = pattern_steps;
+	struct route_keys keys = {0};
+
+	(void)!pattern_event_keys(pattern, event, &keys);
+	assert(pattern_steps - before <= bound);
+	route_keys_free(&keys);
+	before = pattern_steps;
+	if (!pattern_has_variables(pattern))
+		(void)pattern_holds(pattern, event);
+	assert(pattern_steps - before <= bound);
+}
+
 /* Binding is another way to the same answer; keys never miss what it finds. */
 static void check_bound(const struct pattern *pattern, const json_t *event, const json_t *variables,
 			bool meet)
@@ -230,6 +259,7 @@ static void check_bound(const struct pattern *pattern, const json_t *event, cons
 	}
 	switch (pattern_bind(pattern, variables, &bound, &error)) {
 	case 0:
+		check_steps(bound, event);
 		holds = pattern_holds(bound, event);
 		assert(pattern_is_inexact(pattern) ? meet || !holds : meet == holds);
 		pattern_free(bound);
@@ -275,6 +305,7 @@ static void check(json_t *source, const json_t *event)
 		assert(!pattern && error.pointer[0] != 'u' && error.reason[0]);
 		return;
 	}
+	check_steps(pattern, event);
 	for (size_t i = 0; i < sizeof(requests) / sizeof(requests[0]); i++) {
 		json_t *variables = json_loads(requests[i], 0, NULL);
 
