@@ -126,7 +126,8 @@ static struct pattern *compile_row(const struct row *row, size_t times, bool cli
 /* With as many repetitions as the limits allow. */
 static struct pattern *compile_largest(const struct row *row, bool client)
 {
-	size_t low = 0, high = PATTERN_MAX_BYTES;
+	size_t bytes = client ? CLIENT_BYTES : PATTERN_MAX_BYTES;
+	size_t low = 0, high = bytes / strlen(row->repeated) + 1;
 
 	while (low + 1 < high) {
 		size_t middle = (low + high) / 2;
@@ -135,7 +136,7 @@ static struct pattern *compile_largest(const struct row *row, bool client)
 		*(pattern ? &low : &high) = middle;
 		pattern_free(pattern);
 	}
-	assert_in_range(low, 1, PATTERN_MAX_BYTES);
+	assert_in_range(low, 1, bytes);
 	return compile_row(row, low, client);
 }
 
