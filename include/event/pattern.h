@@ -132,7 +132,8 @@ uint64_t route_key_stable_hash(struct slice key);
 /*
  * Event side: replaces *keys by the event's set, without repeats; returns 0 (keys->count 0: no
  * subscriber can match) or ERROR_LIMIT where there would be more than PATTERN_MAX_ROUTE_KEYS or
- * PATTERN_MAX_ROUTE_KEY_BYTES, or PATTERN_MAX_ROUTE_KEY_WORK does not do; *keys is empty then.
+ * PATTERN_MAX_ROUTE_KEY_BYTES, or the way to them takes more than PATTERN_MAX_ROUTE_KEY_WORK; *keys
+ * is empty then.
  */
 MUST_CHECK int pattern_event_keys(const struct pattern *pattern, const json_t *document,
 				  struct route_keys *keys);
