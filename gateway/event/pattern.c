@@ -51,6 +51,11 @@ void pattern_free(struct pattern *pattern)
 	free(pattern);
 }
 
+unsigned pattern_weight(const struct pattern *pattern)
+{
+	return pattern->weight;
+}
+
 bool pattern_has_variables(const struct pattern *pattern)
 {
 	return pattern->root.has_variables;

@@ -72,10 +72,15 @@ static int expand_parts(struct expansion *expansion, const struct pattern_test *
 static int expand_variable(struct expansion *expansion, const struct pattern_test *test, size_t at,
 			   struct buffer *text)
 {
+	/* Lists of useless elements make no text that a limit could count. */
+	enum { MAX_STEPS = 4 * PATTERN_MAX_VALUES };
 	json_t *values = values_of(expansion, &test->parts[at]);
 	size_t len = text->len;
 	int rc = 0;
 
+	expansion->binding->steps += json_array_size(values) + 1;
+	if (expansion->binding->steps > MAX_STEPS)
+		rc = ERROR_LIMIT;
 	for (size_t i = 0; !rc && i < json_array_size(values); i++) {
 		if (append_text(text, json_array_get(values, i), expansion->insertion))
 			rc = expand_parts(expansion, test, at + 1, text);
@@ -129,13 +134,13 @@ static bool has_variable(const struct pattern_test *test)
 	return false;
 }
 
-static int expand_string(struct expansion *expansion, const json_t *string)
+static int expand_string(struct expansion *expansion, struct slice string)
 {
 	char reason[256];
 	struct pattern_test test;
 	struct buffer text = {0};
 	json_t *values;
-	int rc = pattern_text_parse(text_of(string), expansion->binding->scope, &test, reason);
+	int rc = pattern_text_parse(string, expansion->binding->scope, &test, reason);
 
 	if (rc)
 		return rc;
@@ -162,7 +167,7 @@ static int expand_operand(struct expansion *expansion, const json_t *operand)
 	int rc = 0;
 
 	if (json_is_string(operand))
-		return expand_string(expansion, operand);
+		return expand_string(expansion, text_of(operand));
 	for (size_t i = 0; !rc && i < json_array_size(operand); i++)
 		rc = expand_operand(expansion, json_array_get(operand, i));
 	if (json_is_array(operand) || rc)
@@ -289,10 +294,24 @@ enum outcome { CONDITION, HOLDS, NEVER };
 static int bind_object(struct pattern_binding *binding, const json_t *object, enum outcome *outcome,
 		       json_t **bound);
 
+static int bind_at_least(struct expansion *expansion, const json_t *element)
+{
+	char reason[256];
+	struct buffer text = {0};
+	int rc = pattern_text_at_least(element, expansion->binding->scope, &text, reason);
+
+	if (!rc)
+		rc = expand_string(expansion, buffer_slice(&text));
+	buffer_free(&text);
+	return rc;
+}
+
 static int bind_element(struct pattern_binding *binding, const json_t *element, json_t *bound)
 {
 	struct expansion expansion = {.binding = binding, .out = bound};
 
+	if (pattern_text_is_at_least(element))
+		return bind_at_least(&expansion, element);
 	if (json_is_object(element))
 		return pattern_bind_operator(binding, element, bound);
 	return expand_operand(&expansion, element);

@@ -57,25 +57,24 @@ static bool continues_character(char byte)
 	return ((unsigned char)byte & 0xc0) == 0x80;
 }
 
-static size_t character_count(struct slice text)
+/* Takes the last character off; the text is not empty and is UTF-8. */
+static wint_t last_lower(struct slice *text)
 {
-	size_t count = 0;
+	size_t at = text->len - 1;
+	struct slice last;
 
-	for (size_t i = 0; i < text.len; i++)
-		count += !continues_character(text.base[i]);
-	return count;
+	while (at && continues_character(text->base[at]))
+		at--;
+	last = (struct slice){text->base + at, text->len - at};
+	text->len = at;
+	return next_lower(&last);
 }
 
 /* A character and its other case can differ in bytes: it is characters that are counted off. */
 bool pattern_case_ends(struct slice text, struct slice suffix)
 {
-	size_t wanted = character_count(suffix);
-	size_t at = text.len;
-
-	while (wanted && at) {
-		at--;
-		if (!continues_character(text.base[at]))
-			wanted--;
-	}
-	return !wanted && pattern_case_equal((struct slice){text.base + at, text.len - at}, suffix);
+	while (suffix.len && text.len)
+		if (last_lower(&text) != last_lower(&suffix))
+			return false;
+	return !suffix.len;
 }

@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "event/json_pointer_priv.h"
 #include "event/pattern_priv.h"
+#include "event/pattern_weight_priv.h"
 
 /* What every refusal of a value ends with. */
 #define VALUES_ARE                                                                                 \
@@ -181,11 +182,28 @@ static int compile_operator(struct compiler *compiler, const json_t *source,
 		return refuse(compiler, rc, "%s", reason);
 	if (leaf->operand_count == operands) {
 		leaf->operators[leaf->operator_count++] = operator;
+		leaf->asks_for_absence =
+		    leaf->asks_for_absence || pattern_operator_asks_for_absence(&operator);
 		return 0;
 	}
 	pattern_operator_fini(&operator);
 	leaf->inexact = node->has_variables = compiler->pattern->inexact = true;
 	return 0;
+}
+
+static int compile_at_least(struct compiler *compiler, const json_t *source,
+			    struct pattern_node *node)
+{
+	char reason[sizeof(compiler->error->reason)];
+	struct buffer text = {0};
+	int rc = pattern_text_at_least(source, compiler->scope, &text, reason);
+
+	if (rc)
+		rc = refuse(compiler, rc, "%s", reason);
+	else
+		rc = compile_string(compiler, buffer_slice(&text), node);
+	buffer_free(&text);
+	return rc;
 }
 
 static int compile_element(struct compiler *compiler, const json_t *source,
@@ -196,6 +214,8 @@ static int compile_element(struct compiler *compiler, const json_t *source,
 	if (++compiler->value_count > PATTERN_MAX_VALUES)
 		return refuse(compiler, ERROR_LIMIT, "a pattern has at most %d values in all",
 			      PATTERN_MAX_VALUES);
+	if (pattern_text_is_at_least(source))
+		return compile_at_least(compiler, source, node);
 	if (json_is_object(source))
 		return compile_operator(compiler, source, node);
 	if (!pattern_value_read(source, &value))
@@ -300,6 +320,7 @@ static int compile_field(struct compiler *compiler, const char *name, const json
 			 struct pattern_field *field)
 {
 	field->name = mem_strdup(name);
+	field->name_len = strlen(name);
 	if (!strcmp(name, "$or"))
 		return compile_or(compiler, source, &field->node);
 	if (compiler->depth == 1 && compiler->scope && compiler->scope->roots &&
@@ -349,6 +370,15 @@ static int compile_node(struct compiler *compiler, const json_t *source, struct 
 		      "a condition is a list of values, such as [\"a\"] or [1, 2], or an object");
 }
 
+static int check_weight(struct compiler *compiler, struct pattern *pattern)
+{
+	pattern->weight = pattern_weigh(&pattern->root);
+	if (pattern->weight <= PATTERN_MAX_WEIGHT)
+		return 0;
+	return refuse(compiler, ERROR_LIMIT, PATTERN_TOO_HEAVY, pattern->weight,
+		      PATTERN_MAX_WEIGHT);
+}
+
 static int compile(struct compiler *compiler, const json_t *source, struct pattern **pattern)
 {
 	struct pattern *compiled = MEM_NEW(struct pattern);
@@ -361,13 +391,19 @@ static int compile(struct compiler *compiler, const json_t *source, struct patte
 			    PATTERN_MAX_BYTES);
 	else
 		rc = compile_node(compiler, source, &compiled->root);
+	if (!rc)
+		rc = check_weight(compiler, compiled);
 	buffer_free(&compiler->pointer);
 	if (rc) {
 		pattern_free(compiled);
 		return rc;
 	}
-	if (compiled->root.has_variables)
+	if (compiled->root.has_variables) {
 		compiled->source = json_deep_copy(source);
+	} else {
+		json_decref(compiled->optional);
+		compiled->optional = NULL;
+	}
 	*pattern = compiled;
 	return 0;
 }

@@ -6,10 +6,13 @@
 
 void pattern_constants_add(struct pattern_constants *constants, const struct pattern_value *value)
 {
-	size_t bytes = (constants->count + 1) * sizeof(constants->items[0]);
+	size_t count = constants->count;
 	struct pattern_constant *added;
 
-	constants->items = mem_realloc(constants->items, bytes);
+	/* It doubles: full at 0, 1, 2, 4 … */
+	if ((count & (count - 1)) == 0)
+		constants->items = mem_realloc(constants->items, (count ? 2 * count : 1) *
+								     sizeof(constants->items[0]));
 	added = &constants->items[constants->count++];
 	*added = (struct pattern_constant){.value = *value};
 	if (value->kind == PATTERN_VALUE_STRING && value->text.len) {

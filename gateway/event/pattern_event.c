@@ -1,6 +1,7 @@
 #include <stdlib.h>
 
 #include "event/pattern_priv.h"
+#include "event/pattern_weight_priv.h"
 
 static int walk_node(const struct pattern_node *node, const json_t *value, struct route_keys *keys,
 		     struct route_set *set);
@@ -15,6 +16,7 @@ json_t *pattern_unknown(void)
 
 static bool value_holds(const struct pattern_leaf *leaf, const struct pattern_value *value)
 {
+	pattern_steps += pattern_steps_search(leaf->constants.count);
 	if (pattern_constants_hold(&leaf->constants, value))
 		return true;
 	for (size_t i = 0; i < leaf->operator_count; i++)
@@ -26,9 +28,11 @@ static bool value_holds(const struct pattern_leaf *leaf, const struct pattern_va
 /* True where the value, or one in the array, holds; *found where there is one at all. */
 static bool any_holds(const struct pattern_leaf *leaf, const json_t *json, bool *found)
 {
+	size_t count = json_is_array(json) ? json_array_size(json) : 0;
 	struct pattern_value value;
 
-	for (size_t i = 0; i < json_array_size(json); i++)
+	pattern_steps++;
+	for (size_t i = 0; i < count; i++)
 		if (any_holds(leaf, json_array_get(json, i), found))
 			return true;
 	if (!pattern_value_read(json, &value))
@@ -37,21 +41,11 @@ static bool any_holds(const struct pattern_leaf *leaf, const json_t *json, bool 
 	return value_holds(leaf, &value);
 }
 
-static bool asks_for_absence(const struct pattern_operator *operator)
-{
-	return operator->kind == PATTERN_EXISTS && !operator->present;
-}
-
 static bool leaf_holds(const struct pattern_leaf *leaf, const json_t *json)
 {
 	bool found = false;
 
-	if (any_holds(leaf, json, &found))
-		return true;
-	for (size_t i = 0; !found && i < leaf->operator_count; i++)
-		if (asks_for_absence(&leaf->operators[i]))
-			return true;
-	return false;
+	return any_holds(leaf, json, &found) || (!found && leaf->asks_for_absence);
 }
 
 static bool or_holds(const struct pattern_node *node, const json_t *object)
@@ -62,6 +56,14 @@ static bool or_holds(const struct pattern_node *node, const json_t *object)
 	return false;
 }
 
+/* NULL where `object` has none, or is none. */
+static const json_t *look_up(const struct pattern_field *field, const json_t *object)
+{
+	pattern_steps += pattern_steps_lookup(field->name_len);
+	return json_is_object(object) ? json_object_getn(object, field->name, field->name_len)
+				      : NULL;
+}
+
 static bool fields_hold(const struct pattern_node *node, const json_t *object)
 {
 	for (size_t i = 0; i < node->field_count; i++) {
@@ -69,7 +71,7 @@ static bool fields_hold(const struct pattern_node *node, const json_t *object)
 
 		if (field->node.kind == PATTERN_NODE_OR
 			? !or_holds(&field->node, object)
-			: !pattern_node_holds(&field->node, json_object_get(object, field->name)))
+			: !pattern_node_holds(&field->node, look_up(field, object)))
 			return false;
 	}
 	return true;
@@ -77,20 +79,27 @@ static bool fields_hold(const struct pattern_node *node, const json_t *object)
 
 bool pattern_node_holds(const struct pattern_node *node, const json_t *value)
 {
+	size_t count = json_is_array(value) ? json_array_size(value) : 0;
+
 	if (value == &unknown)
 		return true;
 	if (node->kind == PATTERN_NODE_LEAF)
 		return leaf_holds(&node->leaf, value);
-	for (size_t i = 0; i < json_array_size(value); i++)
+	pattern_steps++;
+	for (size_t i = 0; i < count; i++)
 		if (pattern_node_holds(node, json_array_get(value, i)))
 			return true;
-	return !json_array_size(value) && fields_hold(node, value);
+	return !count && fields_hold(node, value);
 }
 
 /* As if it stood in the list alone. */
 static bool operator_holds(struct pattern_operator *operator, const json_t * json)
 {
-	const struct pattern_leaf alone = {.operators = operator, .operator_count = 1 };
+	const struct pattern_leaf alone = {
+	    .operators = operator,
+	    .operator_count = 1,
+	    .asks_for_absence = pattern_operator_asks_for_absence(operator),
+	};
 
 	return leaf_holds(&alone, json);
 }
@@ -139,7 +148,7 @@ static int walk_field(const struct pattern_field *field, const json_t *object,
 		      struct route_keys *keys, struct route_set *set)
 {
 	if (field->node.kind != PATTERN_NODE_OR)
-		return walk_node(&field->node, json_object_get(object, field->name), keys, set);
+		return walk_node(&field->node, look_up(field, object), keys, set);
 	if (field->node.has_variables)
 		return pattern_add_alternatives(&field->node, walk_node, object, keys, set);
 	*set = or_holds(&field->node, object) ? route_set_unit(keys) : route_set_start(keys);
@@ -158,6 +167,7 @@ static int walk_node(const struct pattern_node *node, const json_t *value, struc
 		    pattern_node_holds(node, value) ? route_set_unit(keys) : route_set_start(keys);
 		return 0;
 	}
+	pattern_steps++;
 	if (value == &unknown)
 		return ERROR_INVALID;
 	if (node->kind == PATTERN_NODE_LEAF)

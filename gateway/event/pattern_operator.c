@@ -9,7 +9,7 @@
 
 #define KNOWN                                                                                      \
 	"\"prefix\", \"suffix\", \"equals-ignore-case\", \"wildcard\", \"anything-but\", "         \
-	"\"numeric\", \"exists\" and \"cidr\""
+	"\"numeric\", \"exists\", \"cidr\" and \"at-least\""
 
 struct compile {
 	struct pattern_operator *operator;
@@ -251,10 +251,13 @@ static int exclude_values(struct compile *compile, const json_t *list)
 
 static struct pattern_operator *add_operator(struct pattern_operator *operator)
 {
-	size_t bytes = (operator->operator_count + 1) * sizeof(*operator);
+	size_t count = operator->operator_count;
 
-	operator->operators = mem_realloc(operator->operators, bytes);
-	operator->operators[operator->operator_count] =(struct pattern_operator){0};
+	/* It doubles: full at 0, 1, 2, 4 … */
+	if ((count & (count - 1)) == 0)
+		operator->operators =
+		    mem_realloc(operator->operators, (count ? 2 * count : 1) * sizeof(*operator));
+	operator->operators[count] =(struct pattern_operator){0};
 	return &operator->operators[operator->operator_count++];
 }
 

@@ -3,13 +3,28 @@
 
 #include "event/pattern_case_priv.h"
 #include "event/pattern_operator_priv.h"
+#include "event/pattern_weight_priv.h"
+
+/* Of an operator that reads `len` bytes of a text, beside the one for each operator. */
+static void take_text_steps(size_t len)
+{
+	pattern_steps += PATTERN_STEPS_TEXT - 1 + len / PATTERN_STEP_BYTES * PATTERN_STEPS_TEXT;
+}
+
+/* In upper or lower case; the shorter one is what is read. */
+static bool ignoring_case(bool (*compare)(struct slice text, struct slice with), struct slice text,
+			  struct slice with)
+{
+	take_text_steps(text.len < with.len ? text.len : with.len);
+	return compare(text, with);
+}
 
 static bool has_prefix(const struct pattern_operator *operator, struct slice text)
 {
 	struct slice prefix = {operator->text, operator->text_len };
 
 	if (operator->ignores_case)
-		return pattern_case_starts(text, prefix);
+		return ignoring_case(pattern_case_starts, text, prefix);
 	return text.len >= prefix.len && !memcmp(text.base, prefix.base, prefix.len);
 }
 
@@ -18,7 +33,7 @@ static bool has_suffix(const struct pattern_operator *operator, struct slice tex
 	struct slice suffix = {operator->text, operator->text_len };
 
 	if (operator->ignores_case)
-		return pattern_case_ends(text, suffix);
+		return ignoring_case(pattern_case_ends, text, suffix);
 	return text.len >= suffix.len &&
 	       !memcmp(text.base + text.len - suffix.len, suffix.base, suffix.len);
 }
@@ -56,9 +71,15 @@ static bool is_in_network(const struct pattern_network *network, struct slice te
 	return !rest || ((bytes[whole] ^ network->address[whole]) & mask) == 0;
 }
 
+bool pattern_operator_asks_for_absence(const struct pattern_operator *operator)
+{
+	return operator->kind == PATTERN_EXISTS && !operator->present;
+}
+
 static bool is_anything_but(const struct pattern_operator *operator,
 			    const struct pattern_value * value)
 {
+	pattern_steps += pattern_steps_search(operator->values.count);
 	if (pattern_constants_hold(&operator->values, value))
 		return false;
 	for (size_t i = 0; i < operator->operator_count; i++)
@@ -75,11 +96,13 @@ static bool holds_for_text(const struct pattern_operator *operator, struct slice
 	case PATTERN_SUFFIX:
 		return has_suffix(operator, text);
 	case PATTERN_EQUALS_IGNORE_CASE:
-		return pattern_case_equal(
-		    text, (struct slice){operator->text, operator->text_len});
+		return ignoring_case(pattern_case_equal, text,
+				     (struct slice){operator->text, operator->text_len});
 	case PATTERN_WILDCARD:
+		take_text_steps(text.len);
 		return pattern_wildcard_matches(&operator->wildcard, text);
 	case PATTERN_CIDR:
+		take_text_steps(0);
 		return is_in_network(&operator->network, text);
 	default:
 		return false;
@@ -89,6 +112,7 @@ static bool holds_for_text(const struct pattern_operator *operator, struct slice
 bool pattern_operator_holds(const struct pattern_operator *operator,
 			    const struct pattern_value * value)
 {
+	pattern_steps++;
 	switch (operator->kind) {
 	case PATTERN_EXISTS:
 		return operator->present;

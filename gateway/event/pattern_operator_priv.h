@@ -62,6 +62,8 @@ MUST_CHECK int pattern_operator_compile(const json_t *source, struct pattern_ope
 					char * reason);
 void pattern_operator_fini(struct pattern_operator *operator);
 
+/* {"exists": false} */
+bool pattern_operator_asks_for_absence(const struct pattern_operator *operator);
 /* Does it hold for a value that is there? (EXISTS: the value is there.) */
 bool pattern_operator_holds(const struct pattern_operator *operator,
 			    const struct pattern_value * value);

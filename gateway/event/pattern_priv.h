@@ -23,7 +23,7 @@
 struct pattern_part {
 	char *literal; /* owned; NULL: a variable */
 	size_t literal_len;
-	char *root;    /* owned: "path", "query", "header" or "claims" */
+	char *root;    /* owned: "path", "query", "header", "claims" or "at-least" */
 	char *name;    /* owned: what follows the first dot */
 	bool optional; /* a request may lack it */
 };
@@ -47,8 +47,9 @@ struct pattern_leaf {
 	size_t test_count;
 	struct pattern_test *operands; /* strings inside inexact operators */
 	size_t operand_count;
-	bool inexact;  /* an operator holds a variable */
-	bool optional; /* a test or operand holds an optional variable */
+	bool inexact;          /* an operator holds a variable */
+	bool optional;         /* a test or operand holds an optional variable */
+	bool asks_for_absence; /* an operator is {"exists": false} */
 };
 
 struct pattern_field;
@@ -74,13 +75,15 @@ struct pattern_node {
 };
 
 struct pattern_field {
-	char *name;
+	char *name; /* owned */
+	size_t name_len;
 	struct pattern_node node;
 };
 
 struct pattern {
 	struct pattern_node root;
 	bool inexact;     /* an operator in it holds a variable */
+	unsigned weight;  /* pattern_weight_priv.h */
 	json_t *source;   /* a copy, of one with variables; else NULL */
 	json_t *optional; /* {"query.x": true}: the variables that a request may lack */
 };
@@ -93,6 +96,14 @@ struct pattern {
 MUST_CHECK int pattern_text_parse(struct slice text, const struct pattern_scope *scope,
 				  struct pattern_test *test, char *reason);
 void pattern_text_fini(struct pattern_test *test);
+
+/*
+ * True where an element of a list is {"at-least": …}. It stands for a variable, whose text,
+ * "{at-least.query.level}", is appended to `text`. Errors: ERROR_INVALID with `reason` (256 bytes).
+ */
+bool pattern_text_is_at_least(const json_t *element);
+MUST_CHECK int pattern_text_at_least(const json_t *element, const struct pattern_scope *scope,
+				     struct buffer *text, char *reason);
 
 /* The request's value for a variable, borrowed; NULL: it has none. */
 const json_t *pattern_variable_find(const struct pattern_part *variable, const json_t *variables);
@@ -114,6 +125,7 @@ struct pattern_binding {
 	const json_t *variables;
 	bool left_out; /* set where the request lacks an optional variable */
 	bool lacking;  /* set where it lacks another, so that nothing can match */
+	size_t steps;  /* values put into texts */
 };
 MUST_CHECK int pattern_bind_operator(struct pattern_binding *binding, const json_t *element,
 				     json_t *bound);

@@ -139,3 +139,45 @@ void pattern_text_fini(struct pattern_test *test)
 	}
 	free(test->parts);
 }
+
+bool pattern_text_is_at_least(const json_t *element)
+{
+	return json_object_size(element) == 1 && json_object_get(element, "at-least");
+}
+
+static bool has_order(const struct pattern_scope *scope, struct slice variable)
+{
+	enum pattern_variable_type type;
+	bool optional;
+
+	return !scope->find(scope->context, variable, &type, &optional);
+}
+
+int pattern_text_at_least(const json_t *element, const struct pattern_scope *scope,
+			  struct buffer *text, char *reason)
+{
+	const json_t *operand = json_object_get(element, "at-least");
+	struct slice written = {json_string_value(operand), json_string_length(operand)};
+	struct pattern_test test = {0};
+	size_t before = text->len;
+	bool alone;
+	int rc = scope && written.len ? pattern_text_parse(written, scope, &test, reason) : 0;
+
+	if (rc)
+		return rc;
+	alone = test.part_count && test.kind == PATTERN_TEST_VARIABLE;
+	pattern_text_fini(&test);
+	if (alone) {
+		buffer_append_text(text, "{at-least.");
+		buffer_append(text, written.base + 1, written.len - 1);
+		if (has_order(scope,
+			      (struct slice){text->base + before + 1, text->len - before - 2}))
+			return 0;
+		text->len = before;
+	}
+	snprintf(
+	    reason, REASON_BYTES,
+	    "\"at-least\" takes one variable, such as \"{query.level}\", of a stream's parameter "
+	    "that has an \"enum\" and \"ordered\": true");
+	return ERROR_INVALID;
+}

@@ -5,6 +5,7 @@ void route_keys_clear(struct route_keys *keys)
 {
 	buffer_clear(&keys->bytes);
 	keys->count = 0;
+	keys->work = 0;
 }
 
 void route_keys_free(struct route_keys *keys)

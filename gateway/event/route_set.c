@@ -139,10 +139,21 @@ bool route_set_is_loose(const struct route_keys *keys, const struct route_set *s
 	return set->count > LOOSE_ENTRIES || keys->bytes.len - set->at > LOOSE_BYTES;
 }
 
+/* False where it is too much. */
+static bool take_work(struct route_keys *keys, size_t tuples, size_t bytes)
+{
+	enum { BYTES_FOR_ONE = 64 };
+
+	keys->work += tuples + bytes / BYTES_FOR_ONE;
+	return keys->work <= PATTERN_MAX_ROUTE_KEY_WORK;
+}
+
 int route_set_tighten(struct route_keys *keys, struct route_set *set)
 {
+	bool bounded = take_work(keys, 0, keys->bytes.len - set->at);
+
 	route_set_remove_repeats(keys, set);
-	if (set->count <= PATTERN_MAX_ROUTE_KEYS &&
+	if (bounded && set->count <= PATTERN_MAX_ROUTE_KEYS &&
 	    keys->bytes.len - set->at <= PATTERN_MAX_ROUTE_KEY_BYTES)
 		return 0;
 	route_set_clear(keys, set);
@@ -207,6 +218,9 @@ int route_set_multiply(struct route_keys *keys, struct route_set *left,
 	}
 	if (is_unit(left, left_bytes)) {
 		move_down(keys, left->at, right->at);
+	} else if (!take_work(keys, tuples, bytes)) {
+		route_set_clear(keys, left);
+		return ERROR_LIMIT;
 	} else {
 		size_t product_at = keys->bytes.len;
 

@@ -28,7 +28,7 @@ static const char *const own_query[] = {"token",  "access_token", "lastEventId",
 static const char *const own_headers[] = {"authorization", "cookie", "last-event-id",
 					  "proxy-authorization"};
 
-static bool is_numeric(const struct stream_param *param)
+bool stream_param_is_numeric(const struct stream_param *param)
 {
 	return param->type == PATTERN_INTEGER || param->type == PATTERN_NUMBER;
 }
@@ -58,7 +58,7 @@ static void append_enum(const struct stream_param *param, struct buffer *out)
 	}
 }
 
-static void append_wanted(const struct stream_param *param, struct buffer *out)
+void stream_param_append_wanted(const struct stream_param *param, struct buffer *out)
 {
 	static const char *const texts[] = {"a string", "an integer", "a number", "true or false"};
 
@@ -84,7 +84,7 @@ static bool has_type(const struct stream_param *param, const json_t *value)
 	}
 }
 
-static bool is_equal(const json_t *a, const json_t *b)
+bool stream_param_equal(const json_t *a, const json_t *b)
 {
 	if (json_is_integer(a) && json_is_integer(b))
 		return json_integer_value(a) == json_integer_value(b);
@@ -100,11 +100,11 @@ static bool is_in_enum(const struct stream_param *param, const json_t *value)
 	size_t i;
 
 	json_array_foreach(param->enum_values, i,
-			   allowed) if (is_equal(allowed, value)) return true;
+			   allowed) if (stream_param_equal(allowed, value)) return true;
 	return !param->enum_values;
 }
 
-static bool accepts(const struct stream_param *param, const json_t *value)
+bool stream_param_accepts(const struct stream_param *param, const json_t *value)
 {
 	double number = json_number_value(value);
 
@@ -138,7 +138,7 @@ static void check_range(const struct config_at *at, const struct stream_param *p
 {
 	const char *bound = param->has_minimum ? "/minimum" : "/maximum";
 
-	if ((param->has_minimum || param->has_maximum) && !is_numeric(param))
+	if ((param->has_minimum || param->has_maximum) && !stream_param_is_numeric(param))
 		config_refuse(at, bound, "is for \"type\": \"integer\" and \"number\" only");
 	else if (param->has_minimum && param->has_maximum && param->minimum > param->maximum)
 		config_refuse(at, "/minimum", "is more than \"maximum\", %.15g", param->maximum);
@@ -163,6 +163,34 @@ static void check_enum(const struct config_at *at, struct stream_param *param)
 	param->enum_values = NULL;
 }
 
+static bool has_repeats(const json_t *list)
+{
+	for (size_t i = 0; i < json_array_size(list); i++)
+		for (size_t k = 0; k < i; k++)
+			if (stream_param_equal(json_array_get(list, i), json_array_get(list, k)))
+				return true;
+	return false;
+}
+
+/* A request's route keys hold every value from its own on. */
+static void check_order(const struct config_at *at, const struct stream_param *param)
+{
+	if (!param->ordered)
+		return;
+	if (!param->enum_values)
+		config_refuse(at, "/ordered",
+			      "needs \"enum\", a list of the values from the least to the most");
+	else if (param->type == PATTERN_BOOLEAN)
+		config_refuse(at, "/ordered", "is not for \"type\": \"boolean\"");
+	else if (json_array_size(param->enum_values) > PATTERN_MAX_ROUTE_KEYS)
+		config_refuse(at, "/enum", "has more than %d values, too many to be \"ordered\"",
+			      PATTERN_MAX_ROUTE_KEYS);
+	else if (has_repeats(param->enum_values))
+		config_refuse(
+		    at, "/enum",
+		    "has a value twice, so that \"ordered\" does not say where it stands");
+}
+
 static void check_default(const struct config_at *at, const struct stream_param *param)
 {
 	struct config_at place = config_member(at, "default");
@@ -170,13 +198,13 @@ static void check_default(const struct config_at *at, const struct stream_param 
 
 	if (!param->default_value)
 		return;
-	append_wanted(param, &wanted);
+	stream_param_append_wanted(param, &wanted);
 	if (param->in == STREAM_PARAM_PATH)
 		config_refuse(&place, NULL,
 			      "is never used: a request always has the path's parameters");
 	else if (param->required)
 		config_refuse(&place, NULL, "is never used with \"required\": true: take one out");
-	else if (!accepts(param, param->default_value))
+	else if (!stream_param_accepts(param, param->default_value))
 		config_refuse_value(&place, param->default_value, buffer_text(&wanted));
 	buffer_free(&wanted);
 }
@@ -185,6 +213,7 @@ static void check(const struct config_at *at, void *target)
 {
 	check_name(at, target);
 	check_range(at, target);
+	check_order(at, target);
 	check_enum(at, target);
 	check_default(at, target);
 }
@@ -220,6 +249,11 @@ static const struct setting settings[] = {
      .schema = "{\"type\": \"array\", \"minItems\": 1, \"items\":"
 	       " {\"type\": [\"string\", \"number\", \"boolean\"]}}",
      .doc = "The values that it may have."},
+    {.name = "ordered",
+     .type = SETTING_BOOL,
+     FIELD(ordered),
+     .fallback = "false",
+     .doc = "Whether the values of enum go from the least to the most, for at-least in filters."},
     {.name = "minimum",
      .type = SETTING_NUMBER,
      FIELD(minimum),
@@ -268,8 +302,7 @@ static void add_string(struct stream *stream, const char *name)
 	};
 }
 
-/* The position among the template's parameters; their count where it is none of them. */
-static size_t index_in_path(const struct stream *stream, const char *name)
+size_t stream_param_index_in_path(const struct stream *stream, const char *name)
 {
 	size_t count = path_template_param_count(stream->path);
 
@@ -282,7 +315,8 @@ static size_t index_in_path(const struct stream *stream, const char *name)
 static void complete_declared(const struct config_at *at, struct stream *stream,
 			      struct stream_param *param)
 {
-	bool in_path = index_in_path(stream, param->name) < path_template_param_count(stream->path);
+	bool in_path = stream_param_index_in_path(stream, param->name) <
+		       path_template_param_count(stream->path);
 
 	if (in_path && param->in != STREAM_PARAM_PATH)
 		config_refuse(at, NULL,
@@ -313,102 +347,4 @@ void stream_param_complete(const struct config_at *at, void *target)
 		if (!stream_param_find(stream, slice_of(name)))
 			add_string(stream, name);
 	}
-}
-
-static struct slice raw_value(const struct stream *stream, const struct stream_param *param,
-			      const struct stream_request *request)
-{
-	switch (param->in) {
-	case STREAM_PARAM_PATH:
-		return request->path_values[index_in_path(stream, param->name)];
-	case STREAM_PARAM_QUERY:
-		return request->query(request->context, param->name);
-	default:
-		return request->header(request->context, param->name);
-	}
-}
-
-static bool is_digit(char c)
-{
-	return c >= '0' && c <= '9';
-}
-
-/* JSON's numbers, without the white space that jansson skips. */
-static json_t *parse_number(struct slice text)
-{
-	if (!text.len || !is_digit(text.base[text.len - 1]) ||
-	    (text.base[0] != '-' && !is_digit(text.base[0])))
-		return NULL;
-	return json_loadb(text.base, text.len, JSON_DECODE_ANY, NULL);
-}
-
-/* A new reference, of the type or not; NULL: it is no value at all. */
-static json_t *parse_value(const struct stream_param *param, struct slice text)
-{
-	if (is_numeric(param))
-		return parse_number(text);
-	if (memchr(text.base, '\0', text.len))
-		return NULL;
-	if (param->type == PATTERN_STRING)
-		return json_stringn(text.base, text.len);
-	if (slice_equal(text, SLICE_LIT("true")))
-		return json_true();
-	return slice_equal(text, SLICE_LIT("false")) ? json_false() : NULL;
-}
-
-static int refuse(const struct stream_param *param, struct slice text, char reason[256])
-{
-	enum { SHOWN_BYTES = 60 };
-	struct slice shown = {text.base, text.len < SHOWN_BYTES ? text.len : SHOWN_BYTES};
-	struct buffer message = {0};
-
-	buffer_append_format(&message, "%s parameter \"%s\" is ", stream_param_place(param),
-			     param->name);
-	if (text.base)
-		buffer_append_json_string(&message, shown);
-	else
-		buffer_append_text(&message, "missing");
-	buffer_append_text(&message, ", but must be ");
-	append_wanted(param, &message);
-	snprintf(reason, 256, "%s", buffer_text(&message));
-	buffer_free(&message);
-	return ERROR_INVALID;
-}
-
-/* Puts one parameter into `values`, or leaves it out. */
-static int read_param(const struct stream *stream, const struct stream_param *param,
-		      const struct stream_request *request, json_t *values, char reason[256])
-{
-	struct slice text = raw_value(stream, param, request);
-	json_t *value;
-
-	if (!text.base && param->required)
-		return refuse(param, text, reason);
-	value = text.base ? parse_value(param, text) : json_deep_copy(param->default_value);
-	if (text.base && (!value || !accepts(param, value))) {
-		json_decref(value);
-		return refuse(param, text, reason);
-	}
-	if (value)
-		json_object_set_new(values, param->name, value);
-	return 0;
-}
-
-int stream_read_params(const struct stream *stream, const struct stream_request *request,
-		       json_t **variables, char reason[256])
-{
-	json_t *read = json_pack("{s:{}, s:{}, s:{}}", "path", "query", "header");
-
-	for (size_t i = 0; i < stream->param_count; i++) {
-		const struct stream_param *param = &stream->params[i];
-		json_t *values = json_object_get(read, stream_param_place(param));
-		int rc = read_param(stream, param, request, values, reason);
-
-		if (rc) {
-			json_decref(read);
-			return rc;
-		}
-	}
-	*variables = read;
-	return 0;
 }

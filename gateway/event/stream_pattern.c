@@ -13,6 +13,14 @@ struct names {
 	char unknown[128]; /* "query.leval"; empty: all were found */
 };
 
+static const char at_least[] = "at-least.";
+enum { AT_LEAST_LEN = sizeof(at_least) - 1 };
+
+static bool is_at_least(struct slice name)
+{
+	return name.len > AT_LEAST_LEN && !memcmp(name.base, at_least, AT_LEAST_LEN);
+}
+
 static bool is_claim(struct slice name)
 {
 	return name.len > 7 && !memcmp(name.base, "claims.", 7);
@@ -31,17 +39,30 @@ static const struct stream_param *find_param(const struct stream *stream, struct
 	return param && slice_equal(slice_of(stream_param_place(param)), place) ? param : NULL;
 }
 
+/* Of "at-least.query.x" the parameter, where it has an order. */
+static const struct stream_param *find_ordered(const struct stream *stream, struct slice name)
+{
+	const struct stream_param *param =
+	    find_param(stream, (struct slice){name.base + AT_LEAST_LEN, name.len - AT_LEAST_LEN});
+
+	return param && param->ordered ? param : NULL;
+}
+
 static int find_name(void *context, struct slice name, enum pattern_variable_type *type,
 		     bool *optional)
 {
 	struct names *names = context;
-	const struct stream_param *param = find_param(names->stream, name);
+	bool ordered = is_at_least(name);
+	const struct stream_param *param =
+	    ordered ? find_ordered(names->stream, name) : find_param(names->stream, name);
 
 	*optional = param && !param->required && !param->default_value;
-	*type = param ? param->type : PATTERN_ANY;
+	*type = param && !ordered ? param->type : PATTERN_ANY;
 	/* A path that was refused has parameters that nobody knows. */
 	if (param || is_claim(name) || !names->stream->path)
 		return 0;
+	if (ordered)
+		return ERROR_NOT_FOUND;
 	snprintf(names->unknown, sizeof(names->unknown), "%.*s", (int)name.len, name.base);
 	return ERROR_NOT_FOUND;
 }
@@ -132,7 +153,9 @@ static const struct stream_param *whole_param(const struct stream *stream, const
 static void check_string(const struct config_at *at, const char *what, const json_t *value,
 			 const struct stream *stream)
 {
-	const struct stream_param *param = whole_param(stream, value);
+	const json_t *at_least_value = json_object_get(value, "at-least");
+	const struct stream_param *param =
+	    whole_param(stream, at_least_value ? at_least_value : value);
 
 	if (param && param->type != PATTERN_STRING)
 		config_refuse(at, NULL,

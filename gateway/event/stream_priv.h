@@ -16,6 +16,15 @@ extern const struct config_table stream_interval_table;
 const struct stream_param *stream_param_find(const struct stream *stream, struct slice name);
 /* "path", "query", "header". */
 const char *stream_param_place(const struct stream_param *param);
+/* Integers and numbers. */
+bool stream_param_is_numeric(const struct stream_param *param);
+/* Numbers are equal as numbers. */
+bool stream_param_equal(const json_t *a, const json_t *b);
+/* Does the value fit the declaration? What would: "an integer from 1 to 3". */
+bool stream_param_accepts(const struct stream_param *param, const json_t *value);
+void stream_param_append_wanted(const struct stream_param *param, struct buffer *out);
+/* The position among the path's parameters; their count where it is none of them. */
+size_t stream_param_index_in_path(const struct stream *stream, const char *name);
 /* After "params": the parameters of the path that are not declared are strings; those that are,
  * stand in it. */
 void stream_param_complete(const struct config_at *at, void *stream);

@@ -37,8 +37,18 @@ int user_filter_compile(struct slice text, struct pattern **pattern, struct patt
 	static const char *const roots[] = {"topic", "partition", "key", "headers", "value", NULL};
 	static const struct pattern_scope scope = {find_variable, NULL, roots};
 	json_t *source = parse(text, error);
-	int rc = source ? pattern_compile(source, &scope, pattern, error) : ERROR_INVALID;
+	struct pattern *compiled = NULL;
+	int rc = source ? pattern_compile(source, &scope, &compiled, error) : ERROR_INVALID;
 
 	json_decref(source);
+	if (!rc && pattern_weight(compiled) > USER_FILTER_MAX_WEIGHT) {
+		error->pointer[0] = '\0';
+		snprintf(error->reason, sizeof(error->reason), PATTERN_TOO_HEAVY,
+			 pattern_weight(compiled), USER_FILTER_MAX_WEIGHT);
+		pattern_free(compiled);
+		return ERROR_LIMIT;
+	}
+	if (!rc)
+		*pattern = compiled;
 	return rc;
 }

@@ -43,6 +43,21 @@ void documents_free(struct documents *documents)
 	free(documents);
 }
 
+/* What was decoded of this event stays: its checks may look at it in several ways, by turns. */
+static void forget_others(struct documents *documents, const struct documents_event *event)
+{
+	for (size_t i = 0; i < DOCUMENTS_SLOTS; i++) {
+		struct slot *slot = &documents->slots[i];
+
+		if (!slot->parts ||
+		    (slot->feed == event->feed && slot->sequence == event->sequence))
+			continue;
+		documents->bytes -= slot->bytes;
+		json_decref(slot->document);
+		*slot = (struct slot){0};
+	}
+}
+
 static void fill(struct documents *documents, struct slot *slot,
 		 const struct documents_event *event, unsigned parts)
 {
@@ -54,7 +69,7 @@ static void fill(struct documents *documents, struct slot *slot,
 	};
 
 	if (documents->bytes + entry->record_len > DOCUMENTS_MAX_BYTES)
-		documents_clear(documents);
+		forget_others(documents, event);
 	documents->bytes = documents->bytes - slot->bytes + entry->record_len;
 	json_decref(slot->document);
 	*slot = (struct slot){event->feed, event->sequence, entry->record_len, parts, NULL};

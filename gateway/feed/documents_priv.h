@@ -2,7 +2,8 @@
  * documents: the newest events that a loop's checks have looked at, as JSON: what many subscribers
  * look at one after the other is decoded once.
  *
- * Bounded in number and in bytes of records. One loop's thread.
+ * Bounded in number and in bytes of records; the event at hand is kept, whatever its size, in each
+ * of the few ways in which checks look at it. One loop's thread.
  */
 #ifndef SLUICE_FEED_DOCUMENTS_PRIV_H
 #define SLUICE_FEED_DOCUMENTS_PRIV_H

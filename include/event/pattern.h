@@ -11,6 +11,9 @@
  * numeric, exists, cidr (gateway/event/pattern_operator_priv.h), and an object "$or", a list of
  * objects of which one must hold.
  *
+ * {"at-least": "{query.level}"} is the request's value or one that stands after it in the order of
+ * the parameter's values: the variable {at-least.query.level}, which stands for the list of these.
+ *
  * A string value that is one variable, "{path.user_id}", stands for the request's value with its
  * type; text with variables in it, "tenant-{claims.tenant}", for the string made of it. "{{" and
  * "}}" are braces. A claim is found by its exact name, else dot by dot:
@@ -42,8 +45,11 @@ enum {
 	PATTERN_MAX_BYTES = 64 * 1024,
 	PATTERN_MAX_DEPTH = 16,
 	PATTERN_MAX_VALUES = 1024,
+	PATTERN_MAX_WEIGHT = 1024,                 /* pattern_weight() */
 	PATTERN_MAX_ROUTE_KEYS = 1024,             /* tuples of one event, or of one request */
 	PATTERN_MAX_ROUTE_KEY_BYTES = 1024 * 1024, /* all of them together, each with its length */
+	/* On the way to them: tuples that products make, and each 64 bytes that are joined. */
+	PATTERN_MAX_ROUTE_KEY_WORK = 256 * 1024,
 };
 
 enum pattern_variable_type {
@@ -57,8 +63,9 @@ enum pattern_variable_type {
 /*
  * What a compile may refer to. `find` is asked for "path.x", "query.x", "header.x", "claims.x" (the
  * text between the braces) and answers 0 with the type and whether a request may lack it, or
- * ERROR_NOT_FOUND. Where a request lacks an optional variable, the condition that it stands in is
- * left out; where it lacks one that is not optional (a claim), nothing matches.
+ * ERROR_NOT_FOUND; for "at-least.query.x" too, which it knows where query.x has an order. Where a
+ * request lacks an optional variable, the condition that it stands in is left out; where it lacks
+ * one that is not optional (a claim), nothing matches.
  */
 struct pattern_scope {
 	int (*find)(void *context, struct slice name, enum pattern_variable_type *type,
@@ -83,6 +90,17 @@ MUST_CHECK int pattern_compile(const json_t *source, const struct pattern_scope 
 			       struct pattern **pattern, struct pattern_error *error);
 void pattern_free(struct pattern *pattern);
 
+/*
+ * What matching costs: the most steps, of about 4 ns, for which one value of a document can be the
+ * cause. A match takes at most half as many for each byte of the document's JSON. How they are
+ * counted: gateway/event/pattern_weight_priv.h.
+ */
+unsigned pattern_weight(const struct pattern *pattern);
+/* printf's format for a refusal: the weight, the limit. */
+#define PATTERN_TOO_HEAVY                                                                          \
+	"it may take %u steps for each value of an event, and %d at most: take fewer operators "   \
+	"for one field, or fewer alternatives"
+
 bool pattern_has_variables(const struct pattern *pattern);
 /* True where route keys alone do not decide. */
 bool pattern_is_inexact(const struct pattern *pattern);
@@ -98,6 +116,7 @@ bool pattern_looks_at(const struct pattern *pattern, const char *field, bool *be
 struct route_keys {
 	struct buffer bytes; /* count times: u32 length (host order), then the tuple's bytes */
 	uint32_t count;
+	uint64_t work; /* done for them, while they are computed */
 };
 void route_keys_clear(struct route_keys *keys);
 void route_keys_free(struct route_keys *keys);
@@ -119,15 +138,16 @@ json_t *pattern_unknown(void);
 /*
  * Event side: replaces *keys by the event's set, without repeats; returns 0 (keys->count 0: no
  * subscriber can match) or ERROR_LIMIT where there would be more than PATTERN_MAX_ROUTE_KEYS or
- * PATTERN_MAX_ROUTE_KEY_BYTES, or ERROR_INVALID where a variable is compared with what is unknown;
- * keys->count is 0 then.
+ * PATTERN_MAX_ROUTE_KEY_BYTES, or the way to them takes more than PATTERN_MAX_ROUTE_KEY_WORK, or
+ * ERROR_INVALID where a variable is compared with what is unknown; *keys is empty then.
  */
 MUST_CHECK int pattern_event_keys(const struct pattern *pattern, const json_t *document,
 				  struct route_keys *keys);
 
 /*
  * Request side: `variables` is {"path": {…}, "query": {…}, "header": {…}, "claims": {…}} with typed
- * JSON values, absent ones left out. Replaces *keys; count 0 means that nothing ever matches.
+ * JSON values, absent ones left out, and "at-least": {"query.x": [the value and those after it]}
+ * for those that have an order. Replaces *keys; count 0 means that nothing ever matches.
  * ERROR_LIMIT as above.
  */
 MUST_CHECK int pattern_request_keys(const struct pattern *pattern, const json_t *variables,

@@ -25,6 +25,7 @@ struct stream_param {
 	bool required;                   /* path parameters always are */
 	json_t *default_value;           /* NULL: none */
 	json_t *enum_values;             /* array, NULL: any */
+	bool ordered;                    /* enum_values go from the least to the most */
 	bool has_minimum, has_maximum;
 	double minimum, maximum;
 	char *description; /* may be NULL */
@@ -126,8 +127,9 @@ bool stream_allows_topic(const struct stream *stream, struct slice topic);
  * The request's variables for pattern_request_keys(), typed and checked. The caller
  * percent-decodes: `path_values` stand in the template's order; `query` and `header` are asked by
  * name and answer a slice with base NULL where absent. Claims are added by the caller under
- * "claims". On success *variables is a new reference. On ERROR_INVALID `reason` (256 bytes) names
- * the parameter, what it was, and what would be right.
+ * "claims". For parameters with an order "at-least" has the values from the request's on. On
+ * success *variables is a new reference. On ERROR_INVALID `reason` (256 bytes) names the parameter,
+ * what it was, and what would be right.
  */
 struct stream_request {
 	const struct slice *path_values;

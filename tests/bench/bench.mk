@@ -1,4 +1,4 @@
-# make bench: see tests/bench/run.py; make bench-journal: see tests/bench/journal.py.
+# make bench: see tests/bench/run.py; make bench-journal and bench-filters: see tests/bench/journal.py and filters.py.
 
 BENCH_BUILD := $(BUILD)/tests/bench
 BENCH_PROGRAMS := $(addprefix $(BENCH_BUILD)/,load_client raw_limit publisher broker postgres dispatch_cost)
@@ -13,7 +13,7 @@ $(BENCH_BUILD)/dispatch_cost: $(BENCH_BUILD)/dispatch_cost.o
 $(BENCH_PROGRAMS): $(LIBRARY)
 	$(CC) $(LDFLAGS) -o $@ $(filter %.o,$^) $(LIBRARY) $(LDLIBS)
 
-.PHONY: bench-programs bench-journal run-bench-journal
+.PHONY: bench-programs bench-journal run-bench-journal bench-filters run-bench-filters
 bench-programs: $(BUILD)/sluice $(BENCH_PROGRAMS) kafka
 
 bench:
@@ -22,6 +22,7 @@ bench:
 	@SLUICE_KAFKA_JARS=$(CURDIR)/build/kafka tests/bench/run.py --programs $(BENCH_BUILD) --sluice $(BUILD)/sluice \
 		--tools build/tools --output build/bench
 	@$(MAKE) -s run-bench-journal
+	@$(MAKE) -s run-bench-filters
 
 bench-journal:
 	@tests/deps.sh test
@@ -31,3 +32,11 @@ bench-journal:
 run-bench-journal:
 	@SLUICE_KAFKA_JARS=$(CURDIR)/build/kafka tests/bench/journal.py --programs $(BENCH_BUILD) --sluice $(BUILD)/sluice \
 		--output build/bench
+
+bench-filters:
+	@DEPS_UNPACKED=build/tools tests/deps.sh bench
+	@$(MAKE) -s $(BENCH_BUILD)/dispatch_cost
+	@$(MAKE) -s run-bench-filters
+
+run-bench-filters:
+	@tests/bench/filters.py --programs $(BENCH_BUILD) --output build/bench

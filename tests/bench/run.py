@@ -418,7 +418,7 @@ class Bench:
         counted = subprocess.run(
             ["valgrind", "--tool=callgrind", "--toggle-collect=deliver_event",
              f"--callgrind-out-file={self.output}/callgrind.{subscribers}", self.program("dispatch_cost"),
-             str(subscribers), str(COST_EVENTS)],
+             "equal", str(subscribers), "1", str(COST_EVENTS)],
             capture_output=True, text=True, check=True)
         said = json.loads(counted.stdout)
         collected = next(line for line in counted.stderr.splitlines() if "Collected :" in line)

@@ -7,25 +7,27 @@
 #include <stdlib.h>
 
 #include "event/pattern.h"
+#include "event/pattern_weight_priv.h"
 
 /* Two requests: one that brings everything, one that lacks what it may lack and a claim. */
 static const char *const requests[] = {
     "{\"path\":{\"x\":\"a\",\"n\":1},\"query\":{\"opt\":\"b\"},\"claims\":{\"l\":[\"a\",1,null,["
-    "true]],\"s\":\"c\"}}",
-    "{\"path\":{\"x\":\"b\",\"n\":2.5},\"claims\":{\"l\":[]}}",
+    "true]],\"s\":\"c\"},\"at-least\":{\"path.n\":[1,3],\"query.opt\":[\"b\",\"a\"]}}",
+    "{\"path\":{\"x\":\"b\",\"n\":2.5},\"claims\":{\"l\":[]},\"at-least\":{\"path.n\":[2.5]}}",
 };
 
 static int find(void *context, struct slice name, enum pattern_variable_type *type, bool *optional)
 {
-	static const char *const known[] = {"path.x", "path.n", "query.opt", "claims.l",
-					    "claims.s"};
+	static const char *const known[] = {
+	    "path.x",   "path.n",          "query.opt",         "claims.l",
+	    "claims.s", "at-least.path.n", "at-least.query.opt"};
 
 	(void)context;
 	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
 		if (!slice_equal(name, slice_of(known[i])))
 			continue;
 		*type = PATTERN_ANY;
-		*optional = known[i][0] == 'q';
+		*optional = strstr(known[i], "query.") != NULL;
 		return 0;
 	}
 	return ERROR_NOT_FOUND;
@@ -92,12 +94,34 @@ static const json_t *resolve(const char *text, const json_t *variables, bool *wh
 	return NULL;
 }
 
+/* The variable between the braces of {"at-least": "{query.opt}"}; NULL: it is something else. */
+static json_t *at_least(const json_t *value)
+{
+	const char *text = json_string_value(json_object_get(value, "at-least"));
+
+	return text && json_object_size(value) == 1 ? json_stringn(text + 1, strlen(text) - 2)
+						    : NULL;
+}
+
+static const json_t *resolve_at_least(const json_t *value, const json_t *variables, bool *whole,
+				      bool *optional)
+{
+	json_t *name = at_least(value);
+	const json_t *wanted =
+	    json_object_get(json_object_get(variables, "at-least"), json_string_value(name));
+
+	*whole = name != NULL;
+	*optional = name && json_string_value(name)[0] == 'q';
+	json_decref(name);
+	return wanted;
+}
+
 static enum verdict naive_value(const json_t *value, const json_t *event, const json_t *variables)
 {
 	bool whole = false, optional = false;
 	const json_t *wanted = json_is_string(value)
 				   ? resolve(json_string_value(value), variables, &whole, &optional)
-				   : NULL;
+				   : resolve_at_least(value, variables, &whole, &optional);
 
 	if (!whole)
 		return any_is(event, value) ? YES : NO;
@@ -187,9 +211,38 @@ static bool has_operators(json_t *pattern)
 			return true;
 	}
 	for (size_t i = 0; i < json_array_size(pattern); i++)
-		if (json_is_object(json_array_get(pattern, i)))
+		if (json_is_object(json_array_get(pattern, i)) &&
+		    !json_object_get(json_array_get(pattern, i), "at-least"))
 			return true;
 	return false;
+}
+
+/* What a weight is multiplied with. */
+static uint64_t size_of(const json_t *json)
+{
+	uint64_t size = 1 + json_string_length(json) / PATTERN_STEP_BYTES;
+	json_t *object = (json_t *)(uintptr_t)json, *member;
+	const char *name;
+
+	for (size_t i = 0; i < json_array_size(json); i++)
+		size += size_of(json_array_get(json, i));
+	json_object_foreach(object, name, member) size += size_of(member);
+	return size;
+}
+
+/* However it is made, a pattern takes no more steps than its weight allows. */
+static void check_steps(const struct pattern *pattern, const json_t *event)
+{
+	uint64_t bound = pattern_weight(pattern) * size_of(event), before = pattern_steps;
+	struct route_keys keys = {0};
+
+	(void)!pattern_event_keys(pattern, event, &keys);
+	assert(pattern_steps - before <= bound);
+	route_keys_free(&keys);
+	before = pattern_steps;
+	if (!pattern_has_variables(pattern))
+		(void)pattern_holds(pattern, event);
+	assert(pattern_steps - before <= bound);
 }
 
 /* Binding is another way to the same answer; keys never miss what it finds. */
@@ -206,6 +259,7 @@ static void check_bound(const struct pattern *pattern, const json_t *event, cons
 	}
 	switch (pattern_bind(pattern, variables, &bound, &error)) {
 	case 0:
+		check_steps(bound, event);
 		holds = pattern_holds(bound, event);
 		assert(pattern_is_inexact(pattern) ? meet || !holds : meet == holds);
 		pattern_free(bound);
@@ -251,6 +305,7 @@ static void check(json_t *source, const json_t *event)
 		assert(!pattern && error.pointer[0] != 'u' && error.reason[0]);
 		return;
 	}
+	check_steps(pattern, event);
 	for (size_t i = 0; i < sizeof(requests) / sizeof(requests[0]); i++) {
 		json_t *variables = json_loads(requests[i], 0, NULL);
 

@@ -78,6 +78,7 @@ GOOD = [
     ("/streams/s/params/q", {}),
     ("/streams/s/params/q", {"type": "number", "minimum": 0.5, "maximum": 2, "default": 1, "enum": [1, 2]}),
     ("/streams/s/params/q", {"in": "header", "required": True, "description": "d"}),
+    ("/streams/s/params/q", {"enum": ["info", "warn"], "ordered": True}),
 ]
 
 BAD = [
@@ -201,6 +202,7 @@ BEYOND = [
     ("/streams/s/event", {"id": "constant"}),
     ("/streams/s/params/q", {"type": "integer", "minimum": 2, "maximum": 1}),
     ("/streams/s/params/q", {"type": "integer", "default": "x"}),
+    ("/streams/s/params/q", {"ordered": True}),
     ("/streams/s/params/id", {"in": "query"}),
     ("/streams/s", {"path": "/s", "topics": ["t"], "window": "1MiB", "max_event": "2MiB"}),
     ("/streams/s/journal", {"retain": "24h"}),

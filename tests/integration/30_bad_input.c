@@ -99,6 +99,10 @@ struct row {
 #define JSON_BODY    "Content-Type: application/json"
 #define BODY(bytes)  .method = "POST", .target = "/narrowed", .fields = {JSON_BODY}, .body = bytes
 #define NO_PATTERN   "The body is no pattern for this stream: "
+#define WILDCARD     "%7B%22wildcard%22%3A%22*a*%22%7D"
+#define WILDCARDS                                                                                  \
+	WILDCARD "," WILDCARD "," WILDCARD "," WILDCARD "," WILDCARD "," WILDCARD "," WILDCARD     \
+		 "," WILDCARD
 
 static const struct row rows[] = {
     /* ?filter= */
@@ -115,6 +119,12 @@ static const struct row rows[] = {
     {"filter: a variable",
      .target = "/narrowed?filter=%7B%22key%22%3A%5B%22%7Bclaims.sub%7D%22%5D%7D", .status = 400,
      .detail = "/key/0: "},
+    {"filter: a level without a stream's parameter",
+     .target = "/narrowed?filter=%7B%22key%22%3A%5B%7B%22at-least%22%3A%22warn%22%7D%5D%7D",
+     .status = 400, .detail = "/key/0: \"at-least\" takes one variable"},
+    {"filter: too many steps for a value",
+     .target = "/narrowed?filter=%7B%22key%22%3A%5B" WILDCARDS "," WILDCARDS "%5D%7D",
+     .status = 400, .detail = "it may take 66 steps for each value of an event, and 64 at most"},
     {"filter: percent", .target = "/narrowed?filter=%7", .status = 400,
      .detail = "percent-encoded"},
     /* A filter as the body. */

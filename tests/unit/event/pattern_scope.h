@@ -1,6 +1,7 @@
 /*
  * pattern_scope: what the patterns of these tests may refer to. Parameters whose name starts with
- * "opt" are optional, the others and all claims are not.
+ * "opt" are optional, the others and all claims are not. query.level and query.optlevel have an
+ * order.
  */
 #ifndef SLUICE_TESTS_UNIT_EVENT_PATTERN_SCOPE_H
 #define SLUICE_TESTS_UNIT_EVENT_PATTERN_SCOPE_H
@@ -18,6 +19,13 @@ static inline int find_test_variable(void *context, struct slice name,
 	static const char *const roots[] = {"path.", "query.", "header.", "claims."};
 
 	(void)context;
+	if (starts_with(name, "at-least.")) {
+		*type = PATTERN_ANY;
+		*optional = slice_equal(name, SLICE_LIT("at-least.query.optlevel"));
+		return *optional || slice_equal(name, SLICE_LIT("at-least.query.level"))
+			   ? 0
+			   : ERROR_NOT_FOUND;
+	}
 	for (size_t i = 0; i < sizeof(roots) / sizeof(roots[0]); i++) {
 		if (!starts_with(name, roots[i]))
 			continue;

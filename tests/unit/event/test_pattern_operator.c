@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "event/user_filter.h"
 #include "pattern_scope.h"
 
 static json_t *parse(const char *text)
@@ -194,6 +195,99 @@ static void test_pattern_operator_variables_stand_for_the_requests_values(void *
 		check_bound(&rows[i]);
 }
 
+#define LEVEL                                                                                      \
+	"{\"query\":{\"level\":\"warn\"},\"path\":{\"x\":\"a\"},"                                  \
+	"\"at-least\":{\"query.level\":[\"warn\",\"error\"]}}"
+#define AT_LEAST "{\"at-least\":\"{query.level}\"}"
+
+/* What the request's value and those after it are is the stream's to say; it stands for the list
+ * of them, beside other values, and in a pattern that has to be bound too. */
+static void test_pattern_operator_at_least_accepts_the_values_from_the_requests_on(void **state)
+{
+	static const struct bound_row rows[] = {
+	    {"{\"key\":[" AT_LEAST "]}", "{\"key\":\"warn\"}", LEVEL, true},
+	    {"{\"key\":[" AT_LEAST "]}", "{\"key\":\"error\"}", LEVEL, true},
+	    {"{\"key\":[" AT_LEAST "]}", "{\"key\":\"info\"}", LEVEL, false},
+	    {"{\"key\":[" AT_LEAST "]}", "{\"key\":\"{query.level}\"}", LEVEL, false},
+	    {"{\"key\":[" AT_LEAST "]}", "{\"key\":null}", LEVEL, false},
+	    {"{\"key\":[" AT_LEAST "]}", "{}", LEVEL, false},
+	    {"{\"value\":{\"at-least\":[" AT_LEAST "]}}", "{\"value\":{\"at-least\":\"error\"}}",
+	     LEVEL, true},
+	    {"{\"value\":{\"l\":[" AT_LEAST "]}}", "{\"value\":[{\"l\":1},{\"l\":[\"error\"]}]}",
+	     LEVEL, true},
+	    {"{\"key\":[\"audit\"," AT_LEAST "]}", "{\"key\":\"audit\"}", LEVEL, true},
+	    {"{\"key\":[" AT_LEAST ",{\"prefix\":\"x\"}]}", "{\"key\":\"xx\"}", LEVEL, true},
+	    {"{\"key\":[" AT_LEAST ",{\"prefix\":\"x\"}]}", "{\"key\":\"info\"}", LEVEL, false},
+	    {"{\"key\":[" AT_LEAST ",{\"prefix\":\"{path.x}\"}]}", "{\"key\":\"error\"}", LEVEL,
+	     true},
+	    {"{\"key\":[" AT_LEAST ",{\"prefix\":\"{path.x}\"}]}", "{\"key\":\"ab\"}", LEVEL, true},
+	    {"{\"key\":[" AT_LEAST ",{\"prefix\":\"{path.x}\"}]}", "{\"key\":\"info\"}", LEVEL,
+	     false},
+	    {"{\"key\":[" AT_LEAST "],\"value\":[{\"prefix\":\"{path.x}\"}]}",
+	     "{\"key\":\"error\",\"value\":\"ab\"}", LEVEL, true},
+	    {"{\"key\":[" AT_LEAST "],\"value\":[{\"prefix\":\"{path.x}\"}]}",
+	     "{\"key\":\"info\",\"value\":\"ab\"}", LEVEL, false},
+	    {"{\"$or\":[{\"key\":[" AT_LEAST "]},{\"value\":[\"{path.x}\"]}]}",
+	     "{\"key\":\"error\",\"value\":\"b\"}", LEVEL, true},
+	    {"{\"$or\":[{\"key\":[" AT_LEAST "]},{\"value\":[\"{path.x}\"]}]}",
+	     "{\"key\":\"info\",\"value\":\"b\"}", LEVEL, false},
+	    {"{\"value\":[" AT_LEAST "]}", "{\"value\":3.0}",
+	     "{\"query\":{\"level\":2},\"at-least\":{\"query.level\":[2,3]}}", true},
+	    {"{\"value\":[" AT_LEAST "]}", "{\"value\":1}",
+	     "{\"query\":{\"level\":2},\"at-least\":{\"query.level\":[2,3]}}", false},
+	    /* One that may be absent leaves the condition out, another one can't be met. */
+	    {"{\"key\":[{\"at-least\":\"{query.optlevel}\"}]}", "{\"key\":\"debug\"}", "{}", true},
+	    {"{\"key\":[{\"at-least\":\"{query.optlevel}\"}]}", "{}", "{}", true},
+	    {"{\"key\":[{\"at-least\":\"{query.optlevel}\"},{\"prefix\":\"{path.x}\"}]}",
+	     "{\"key\":\"debug\"}", "{\"path\":{\"x\":\"a\"}}", true},
+	    {"{\"key\":[{\"at-least\":\"{query.optlevel}\"}]}", "{\"key\":\"debug\"}",
+	     "{\"query\":{\"optlevel\":\"warn\"},\"at-least\":{\"query.optlevel\":[\"warn\"]}}",
+	     false},
+	    {"{\"key\":[" AT_LEAST "]}", "{\"key\":\"error\"}", "{}", false},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		check_bound(&rows[i]);
+}
+
+/* Levels feed the index: a request has a route key for each value, and nothing is left to check. */
+static void test_pattern_operator_at_least_is_decided_by_route_keys(void **state)
+{
+	json_t *source = parse("{\"key\":[" AT_LEAST "]}"), *variables = parse(LEVEL);
+	struct route_keys keys = {0};
+	struct pattern_error error;
+	struct pattern *pattern = NULL;
+
+	(void)state;
+	assert_int_equal(pattern_compile(source, &test_scope, &pattern, &error), 0);
+	assert_false(pattern_is_inexact(pattern));
+	assert_int_equal(pattern_request_keys(pattern, variables, &keys), 0);
+	assert_int_equal(keys.count, 2);
+	route_keys_free(&keys);
+	pattern_free(pattern);
+	json_decref(source);
+	json_decref(variables);
+}
+
+/* Where no stream's parameters are, it has nothing to compare with. */
+static void test_pattern_operator_at_least_outside_a_stream_is_refused(void **state)
+{
+	static const char text[] = "{\"value\":[" AT_LEAST "]}";
+	json_t *source = parse(text);
+	struct pattern_error error = {"", ""};
+	struct pattern *pattern = NULL;
+
+	(void)state;
+	assert_int_equal(pattern_compile(source, NULL, &pattern, &error), ERROR_INVALID);
+	assert_non_null(strstr(error.reason, "\"at-least\" takes one variable"));
+	assert_int_equal(user_filter_compile(SLICE_LIT(text), &pattern, &error), ERROR_INVALID);
+	assert_string_equal(error.pointer, "/value/0");
+	assert_non_null(strstr(error.reason, "{query.level} is not known here"));
+	assert_null(pattern);
+	json_decref(source);
+}
+
 /* Braces in an operator's text are written twice, as everywhere. */
 static void test_pattern_operator_doubled_braces_are_braces(void **state)
 {
@@ -229,6 +323,10 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_pattern_operator_cases_are_answered_as_the_table_says),
 	    cmocka_unit_test(test_pattern_operator_variables_stand_for_the_requests_values),
+	    cmocka_unit_test(
+		test_pattern_operator_at_least_accepts_the_values_from_the_requests_on),
+	    cmocka_unit_test(test_pattern_operator_at_least_is_decided_by_route_keys),
+	    cmocka_unit_test(test_pattern_operator_at_least_outside_a_stream_is_refused),
 	    cmocka_unit_test(test_pattern_operator_doubled_braces_are_braces),
 	    cmocka_unit_test(test_pattern_operator_too_many_combinations_are_refused),
 	};

@@ -75,7 +75,7 @@ static void keep(struct kept *kept, const struct record *record)
 	memset(kept, 0, sizeof(*kept));
 	buffer_append_text(&keys.bytes, "keys");
 	kept->epoch = epoch_new();
-	kept->window = window_new(64 << 10, 1, true, kept->epoch);
+	kept->window = window_new(4 << 20, 1, true, kept->epoch);
 	position_init(&kept->position, 1);
 	kept_record_append(record, &kept->bytes);
 	window_append(kept->window, &entry, &keys, buffer_slice(&kept->bytes), SLICE_LIT("frame"),
@@ -260,6 +260,54 @@ static void test_documents_tell_feeds_and_events_apart(void **state)
 	let_go(&other);
 }
 
+static size_t allocations;
+
+static void *count_allocation(size_t bytes)
+{
+	allocations++;
+	return malloc(bytes);
+}
+
+/* However large an event is, and however checks that look at it in several ways follow upon each
+ * other, it is decoded once for each way. */
+static void test_documents_of_a_large_event_are_decoded_once(void **state)
+{
+	enum { BYTES = DOCUMENTS_MAX_BYTES * 2 / 3 };
+	static const char *const texts[][2] = {
+	    {"{\"value\": [{\"exists\": true}]}", NULL},
+	    {"{\"value\": [{\"prefix\": \"aa\"}], \"headers\": {\"tenant\": [\"green\"]}}", NULL},
+	    {"{\"value\": [{\"suffix\": \"aa\"}], \"key\": {\"id\": [42]}}", NULL},
+	};
+	struct documents *documents = documents_new();
+	struct record record = order;
+	struct checks *checks[3];
+	struct kept kept, small;
+	char *value = malloc(BYTES);
+
+	(void)state;
+	memset(value, 'a', BYTES);
+	value[0] = value[BYTES - 1] = '"';
+	for (size_t i = 0; i < 3; i++)
+		checks[i] = make_checks(texts[i]);
+	keep(&small, &record);
+	assert_false(match_kept(documents, &small, checks[0], 2));
+	record.value = (struct slice){value, BYTES};
+	keep(&kept, &record);
+	for (size_t i = 0; i < 3; i++)
+		assert_true(match_kept(documents, &kept, checks[i], 1));
+	json_set_alloc_funcs(count_allocation, free);
+	for (size_t i = 0; i < 30; i++)
+		assert_true(match_kept(documents, &kept, checks[i % 3], 1));
+	json_set_alloc_funcs(malloc, free);
+	assert_int_equal(allocations, 0);
+	documents_free(documents);
+	for (size_t i = 0; i < 3; i++)
+		checks_unref(checks[i]);
+	let_go(&kept);
+	let_go(&small);
+	free(value);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -269,6 +317,7 @@ int main(void)
 	    cmocka_unit_test(test_checks_of_a_hostile_record_refuse_it),
 	    cmocka_unit_test(test_kept_record_without_anything_is_kept),
 	    cmocka_unit_test(test_documents_tell_feeds_and_events_apart),
+	    cmocka_unit_test(test_documents_of_a_large_event_are_decoded_once),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
