@@ -207,7 +207,7 @@ static void dispatch_unfiltered(struct fanout_feed *at)
 
 		if (subscriber->state != SUBSCRIBER_LIVE)
 			continue;
-		subscriber->until = at->dispatched;
+		subscriber->until = subscriber_horizon(subscriber);
 		subscriber_tell(subscriber);
 	}
 }

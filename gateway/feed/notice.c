@@ -44,13 +44,24 @@ void notice_append_gap(struct buffer *out, struct slice id, const char *reason,
 	buffer_free(&data);
 }
 
-void notice_append_timeout(struct buffer *out, const char *reason)
+static void append_reason(struct buffer *out, struct slice id, const char *event,
+			  const char *reason)
 {
 	struct buffer data = {0};
 
 	buffer_append_format(&data, "{\"reason\":\"%s\"}", reason);
-	append_event(out, (struct slice){0}, "timeout", buffer_slice(&data));
+	append_event(out, id, event, buffer_slice(&data));
 	buffer_free(&data);
+}
+
+void notice_append_timeout(struct buffer *out, const char *reason)
+{
+	append_reason(out, (struct slice){0}, "timeout", reason);
+}
+
+void notice_append_end(struct buffer *out, struct slice id, const char *reason)
+{
+	append_reason(out, id, "end", reason);
 }
 
 void notice_append_revoked(struct buffer *out)

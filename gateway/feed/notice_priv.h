@@ -7,6 +7,7 @@
  *     timeout    {"reason": "token_expired"}   the stream ends
  *     limit      {"reason": "current_keys", "keys": 100000, "bytes": 16777216}
  *                                              the state is larger; the stream ends
+ *     end        {"reason": "backlog"}         the stream has ended, and does not go on
  *     revoked    {"reason": "token_revoked"}   likewise
  *
  * Pure. Thread: any.
@@ -36,6 +37,9 @@ void notice_append_timeout(struct buffer *out, const char *reason);
 /* A start: "current" has more keys, or more bytes of events, than it may. */
 void notice_append_limit(struct buffer *out, struct slice id, const char *reason, uint64_t keys,
 			 uint64_t bytes);
+/* `id` is a final one. `reason`: "backlog" (all that there was is sent), "end_when" (the event
+ * before was the last one). */
+void notice_append_end(struct buffer *out, struct slice id, const char *reason);
 void notice_append_revoked(struct buffer *out);
 /* Come back after this time; dispatches nothing. */
 void notice_append_retry(struct buffer *out, uint64_t retry_ms);

@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "event/event_id.h"
 #include "event/frame.h"
+#include "feed/ending_priv.h"
 #include "feed/feed.h"
 #include "feed/notice_priv.h"
 #include "feed/replay_priv.h"
@@ -15,6 +16,7 @@ struct keyed {
 	int32_t partition;
 	int64_t event_time_ms, offset;
 	size_t key_len, frame_len;
+	bool ends; /* the stream, where it gets so far */
 	char *frame;
 	char key[];
 };
@@ -125,6 +127,7 @@ bool replay_current_take(struct replay_job *job, const struct replay_worker *wor
 	if (!record->has_key || (record->has_value && !wanted))
 		return true;
 	keyed = keyed_new(job, record);
+	keyed->ends = record->has_value && replay_ends_with(job, record);
 	if (!remove_key(state, keyed) || !record->has_value) {
 		keyed_free(keyed);
 		return true;
@@ -204,10 +207,17 @@ static void send(struct replay_slice *slice)
 	       job->chunk.len < slice->worker->settings->chunk_bytes) {
 		struct keyed *keyed = state->sorted[state->sent++];
 
+		if (keyed->ends && !frame_id((struct slice){keyed->frame, keyed->frame_len}).len)
+			ending_append_id_line(job->feed, &job->own, &job->chunk);
 		buffer_append(&job->chunk, keyed->frame, keyed->frame_len);
 		free(keyed->frame);
 		keyed->frame = NULL;
 		job->chunk_events++;
+		if (keyed->ends) {
+			replay_end_with(job);
+			replay_current_free(slice->worker->replay, job);
+			return;
+		}
 	}
 	job->result = REPLAY_MORE;
 	if (state->sent < state->count)

@@ -10,7 +10,8 @@
 bool subscriber_is_idle(const struct subscriber *subscriber)
 {
 	return !subscriber->pending && !subscriber->frame_at &&
-	       (subscriber->state != SUBSCRIBER_LIVE || subscriber->cursor == subscriber->until);
+	       (subscriber->state != SUBSCRIBER_LIVE ||
+		(subscriber->cursor == subscriber->until && !subscriber_is_bounded(subscriber)));
 }
 
 void subscriber_tell(struct subscriber *subscriber)
@@ -26,6 +27,8 @@ void subscriber_tell(struct subscriber *subscriber)
 
 void subscriber_offer(struct subscriber *subscriber, uint64_t sequence)
 {
+	if (subscriber_is_bounded(subscriber))
+		return;
 	if (subscriber->cursor == subscriber->until && !subscriber->frame_at)
 		subscriber->cursor = sequence;
 	subscriber->until = sequence + 1;
@@ -135,8 +138,7 @@ static const struct window_segment *segment_at_cursor(struct subscriber *subscri
 	return segment;
 }
 
-/* Moves the cursor over what is not for it; NULL at the end. */
-static const struct window_segment *next_match(struct subscriber *subscriber)
+const struct window_segment *subscriber_next_match(struct subscriber *subscriber)
 {
 	while (subscriber->cursor < subscriber->until) {
 		uint64_t end;
@@ -169,6 +171,12 @@ struct slice subscriber_rest_of_frame(const struct subscriber *subscriber,
 	return frame;
 }
 
+static bool takes_range(const struct subscriber *subscriber)
+{
+	return subscriber_takes_all(subscriber) &&
+	       !(subscriber->ending && subscriber->ending->when);
+}
+
 /* All to the end of the segment, as it lies there. */
 static struct slice peek_unfiltered(struct subscriber *subscriber)
 {
@@ -188,7 +196,7 @@ static struct slice peek_unfiltered(struct subscriber *subscriber)
 /* One frame as it lies in the window, or several gathered in the loop's scratch. */
 static struct slice peek_filtered(struct subscriber *subscriber, size_t max)
 {
-	const struct window_segment *segment = next_match(subscriber);
+	const struct window_segment *segment = subscriber_next_match(subscriber);
 	char *scratch = subscriber->at->fanout->scratch;
 	uint64_t first = subscriber->cursor;
 	uint32_t first_at = subscriber->frame_at;
@@ -203,10 +211,12 @@ static struct slice peek_filtered(struct subscriber *subscriber, size_t max)
 	len = bytes.len;
 	subscriber->frame_at = 0;
 	while (len < max && ++subscriber->cursor < subscriber->until &&
-	       (segment = next_match(subscriber))) {
+	       (segment = subscriber_next_match(subscriber))) {
 		struct slice frame = subscriber_rest_of_frame(subscriber, segment);
 
-		if (len + frame.len > max)
+		if (len + frame.len > max ||
+		    subscriber_ends_with(subscriber, segment,
+					 window_entry_at(segment, subscriber->cursor)))
 			break;
 		if (bytes.base != scratch)
 			memcpy(scratch, bytes.base, bytes.len);
@@ -241,12 +251,14 @@ struct slice subscriber_peek(struct subscriber *subscriber, size_t max)
 	}
 	if (!subscriber->pending && subscriber->own)
 		subscriber_merge(subscriber);
+	if (subscriber->ending)
+		subscriber_meet_end(subscriber);
 	pending = subscriber->pending;
 	if (pending)
 		bytes = (struct slice){pending->bytes + pending->at, pending->len - pending->at};
 	else if (subscriber->state == SUBSCRIBER_LIVE && subscriber->cursor < subscriber->until)
-		bytes = subscriber_takes_all(subscriber) ? peek_unfiltered(subscriber)
-							 : peek_filtered(subscriber, max);
+		bytes = takes_range(subscriber) ? peek_unfiltered(subscriber)
+						: peek_filtered(subscriber, max);
 	if (!bytes.len)
 		subscriber->told = false;
 	return cut(bytes, max);

@@ -45,8 +45,8 @@ bool subscriber_try_window(struct subscriber *subscriber, const struct position 
 		return false;
 	subscriber_set_own(subscriber, own);
 	subscriber->state = SUBSCRIBER_LIVE;
-	subscriber->cursor = sequence;
-	subscriber->until = at->dispatched;
+	subscriber->until = subscriber_horizon(subscriber);
+	subscriber->cursor = sequence < subscriber->until ? sequence : subscriber->until;
 	return true;
 }
 
@@ -73,6 +73,7 @@ void subscriber_ask_replay(struct subscriber *subscriber, const struct position 
 	subscriber->job = replay_job_new(fanout->replay, fanout, subscriber, subscriber->at->feed,
 					 &keys, own, wish);
 	subscriber->job->checks = checks_ref(subscriber->checks);
+	subscriber_hand_ending(subscriber, subscriber->job);
 	replay_submit(fanout->replay, subscriber->job);
 }
 
@@ -81,7 +82,7 @@ void subscriber_replay_from(struct subscriber *subscriber, const struct position
 	struct position own;
 
 	if (subscriber->state != SUBSCRIBER_LIVE || subscriber->frame_at ||
-	    subscriber->cursor != subscriber->until)
+	    subscriber->cursor != subscriber->until || subscriber_is_bounded(subscriber))
 		return;
 	position_copy(&own, level);
 	if (subscriber->own)
@@ -139,6 +140,8 @@ void subscriber_take_chunk(struct subscriber *subscriber)
 	if (job->chunk.len) {
 		subscriber_push(subscriber, buffer_slice(&job->chunk), job->chunk_events);
 		buffer_free(&job->chunk);
+		if (job->ended)
+			subscriber_set_ended(subscriber, job->close_reason);
 	} else if (!subscriber->pending) {
 		subscriber_release(subscriber);
 		subscriber_go_on(subscriber);
@@ -228,9 +231,9 @@ void subscriber_leave_replay(struct subscriber *subscriber)
 		replay_job_free(subscriber->at->fanout->replay, job);
 }
 
-/* Is the frame's id the window's position? Where the stream takes its ids from the events, it is
+/* Where the stream takes its ids from the events, it is
  * that of an event without one, and of a notice. */
-static bool has_window_id(const struct feed *feed, struct slice frame)
+bool subscriber_has_window_id(const struct feed *feed, struct slice frame)
 {
 	struct position position;
 	const char *reason;
@@ -248,7 +251,7 @@ static bool has_window_id(const struct feed *feed, struct slice frame)
 static void append_with_own_id(const struct subscriber *subscriber, struct slice frame,
 			       struct buffer *out)
 {
-	if (has_window_id(subscriber->at->feed, frame)) {
+	if (subscriber_has_window_id(subscriber->at->feed, frame)) {
 		feed_append_id_line(subscriber->at->feed, subscriber->own, out);
 		frame = frame_after_id(frame);
 	}
@@ -262,7 +265,9 @@ static uint32_t merge_segment(struct subscriber *subscriber, const struct window
 	struct position *own = subscriber->own;
 	uint32_t events = 0;
 
-	for (; subscriber->cursor < end && out->len < FANOUT_SCRATCH_BYTES; subscriber->cursor++) {
+	for (; subscriber->state == SUBSCRIBER_LIVE && subscriber->cursor < end &&
+	       out->len < FANOUT_SCRATCH_BYTES;
+	     subscriber->cursor++) {
 		const struct window_entry *entry = window_entry_at(segment, subscriber->cursor);
 
 		if (entry->offset < position_get(own, entry->topic, entry->partition))
@@ -270,7 +275,10 @@ static uint32_t merge_segment(struct subscriber *subscriber, const struct window
 		position_set(own, entry->topic, entry->partition, entry->offset + 1);
 		if (!subscriber_matches(subscriber, segment, entry))
 			continue;
-		append_with_own_id(subscriber, window_frame(segment, entry), out);
+		if (subscriber_ends_with(subscriber, segment, entry))
+			subscriber_append_last(subscriber, own, window_frame(segment, entry), out);
+		else
+			append_with_own_id(subscriber, window_frame(segment, entry), out);
 		events += subscriber_count_entry(entry);
 	}
 	return events;
@@ -284,7 +292,8 @@ void subscriber_merge(struct subscriber *subscriber)
 	if (subscriber->state != SUBSCRIBER_LIVE)
 		return;
 	subscriber_hold(subscriber);
-	while (subscriber->cursor < subscriber->until && out.len < FANOUT_SCRATCH_BYTES) {
+	while (subscriber->state == SUBSCRIBER_LIVE && subscriber->cursor < subscriber->until &&
+	       out.len < FANOUT_SCRATCH_BYTES) {
 		uint64_t end;
 		const struct window_segment *segment =
 		    window_find(subscriber->at->feed->window, subscriber->cursor, &end);
@@ -303,7 +312,7 @@ void subscriber_merge(struct subscriber *subscriber)
 		subscriber_release(subscriber);
 	buffer_free(&out);
 	if (subscriber->cursor == subscriber->until &&
-	    position_at_or_before(subscriber->own, &subscriber->at->position))
+	    position_at_or_before(subscriber->own, subscriber_horizon_position(subscriber)))
 		drop_own(subscriber);
 }
 

@@ -19,6 +19,7 @@ struct stream_beginning {
 	bool has_stale_cursor;
 	struct checks *bound;
 	struct stream_filter *filter;
+	struct stream_extent extent;
 };
 
 /* What was revoked since the token was checked was not looked for here. */
@@ -42,6 +43,10 @@ void stream_begin(void *context, struct http_stream *stream)
 	    .since_ms = beginning->since_ms,
 	    .has_stale_cursor = beginning->has_stale_cursor,
 	    .tracked = beginning->cursor,
+	    .has_last = beginning->extent.has_last,
+	    .last = beginning->extent.last,
+	    .is_bounded = beginning->extent.is_bounded,
+	    .end_when = beginning->extent.end_when,
 	    .checks = checks,
 	};
 
@@ -69,6 +74,7 @@ void stream_begin(void *context, struct http_stream *stream)
 	auth_holder_free(beginning->holder);
 	checks_unref(checks);
 	checks_unref(beginning->bound);
+	checks_unref(beginning->extent.end_when);
 	free(beginning);
 }
 
@@ -103,6 +109,8 @@ struct stream_beginning *stream_beginning_new(struct stream_opening *opening)
 	beginning->has_stale_cursor = opening->has_stale_cursor;
 	beginning->bound = opening->bound;
 	beginning->filter = opening->filter;
+	beginning->extent = opening->extent;
+	opening->extent.end_when = NULL;
 	opening->bound = NULL;
 	opening->filter = NULL;
 	opening->feed = NULL;

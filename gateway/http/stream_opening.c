@@ -20,6 +20,7 @@ void stream_opening_fini(struct stream_opening *opening)
 	buffer_free(&opening->last_event_id);
 	stream_cursor_key_fini(&opening->cursor);
 	checks_unref(opening->bound);
+	checks_unref(opening->extent.end_when);
 	stream_filter_free(opening->filter);
 }
 
@@ -164,5 +165,6 @@ static bool bind_filters(struct stream_opening *opening)
 bool stream_opening_read(struct stream_opening *opening)
 {
 	return read_params(opening) && check_access(opening) && open_feed(opening) &&
-	       stream_resume_read(opening) && make_keys(opening) && bind_filters(opening);
+	       stream_resume_read(opening) && make_keys(opening) && bind_filters(opening) &&
+	       stream_extent_read(opening);
 }

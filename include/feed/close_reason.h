@@ -12,6 +12,9 @@
 	X(EXPIRED, "expired", INFO, "The token expired.")                                          \
 	X(REVOKED, "revoked", INFO, "The token was revoked, or changed.")                          \
 	X(GAP, "gap", INFO, "Missed events can't be had and the stream says on_gap: close.")       \
+	X(BACKLOG, "backlog", DEBUG,                                                               \
+	  "All is sent that there was when the request came, which did not want to follow.")       \
+	X(END_WHEN, "end_when", DEBUG, "An event was sent that the stream's end_when matches.")    \
 	X(DRAIN, "drain", INFO, "The gateway is shutting down.")                                   \
 	X(LIMIT, "limit", WARN, "A limit of the gateway was reached.")                             \
 	X(ERROR, "error", WARN, "The socket failed.")

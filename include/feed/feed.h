@@ -25,6 +25,8 @@ struct feed {
 	uint64_t journal_key; /* the same of name, topics and filter: what the journal's rows belong
 				 to */
 	struct window *window;        /* owned */
+	struct checks *end_when;      /* a reference: the stream's, where it is the same for all
+					 requests; else NULL */
 	_Atomic bool ready;           /* caught up with all its topics once */
 	_Atomic uint32_t subscribers; /* on all loops */
 	_Atomic uint64_t skipped;     /* records that it wanted and could not take */
