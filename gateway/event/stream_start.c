@@ -45,11 +45,12 @@ static bool read_last(const struct config_at *at, const json_t *value, struct st
 	const struct config_at place = config_member(at, "last");
 	const json_t *last = json_object_get(value, "last");
 	double count = json_number_value(last);
+	const char *text = json_string_value(last);
 
 	stream->start = STREAM_START_LAST;
 	if (json_object_size(value) != 1)
 		return false;
-	if (json_is_string(last)) {
+	if (text && *text == '{') {
 		stream->start_last_param = stream_pattern_read_param(&place, last, stream);
 		if (stream->start_last_param)
 			check_last_param(&place, stream->start_last_param);

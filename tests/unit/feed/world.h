@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/base64url.h"
 #include "base/mem.h"
 #include "event/document.h"
 #include "event/event_id.h"
@@ -298,11 +299,15 @@ struct client {
 	int64_t first[PARTITIONS]; /* where it began */
 	uint64_t received, gaps, connected, heartbeats, limits;
 	bool aborted;
-	bool follows_gaps;     /* goes on at the log's beginning after a gap event */
-	bool any_start;        /* the first event of a partition may have any offset */
-	bool tracked;          /* comes back with what subscriber_position() said at its end */
-	bool has_new_id;       /* since it connected */
-	struct checks *checks; /* given at the start; borrowed */
+	bool follows_gaps;       /* goes on at the log's beginning after a gap event */
+	bool any_start;          /* the first event of a partition may have any offset */
+	bool tracked;            /* comes back with what subscriber_position() said at its end */
+	bool has_new_id;         /* since it connected */
+	struct checks *checks;   /* given at the start; borrowed */
+	struct checks *end_when; /* likewise */
+	bool is_bounded;
+	bool has_final_id;
+	uint64_t ends;
 	/* Judges an event in place of what is checked otherwise. */
 	void (*judge)(struct client *client, int partition, int64_t offset);
 };
@@ -341,6 +346,8 @@ static inline void connect_client_to(struct client *client, struct replica *at)
 	unsigned flags;
 
 	start.checks = client->checks;
+	start.end_when = client->end_when;
+	start.is_bounded = client->is_bounded;
 	start.tracked = client->tracked;
 	client->has_new_id = false;
 	client->at = at ? at : &world->replicas[rand_r(&world->seed) % REPLICAS];
@@ -429,6 +436,21 @@ static inline void take_gap(struct client *client)
 			client->next[p] = log->low[p];
 }
 
+/* The flags are the id's second byte. */
+static inline bool is_final(struct slice id)
+{
+	uint8_t bytes[3];
+
+	return id.len > 4 && !base64url_decode((struct slice){id.base, 4}, bytes) &&
+	       bytes[0] == 1 && bytes[1] & EVENT_ID_FINAL;
+}
+
+static inline void take_end(struct client *client)
+{
+	assert_true(client->has_final_id);
+	client->ends++;
+}
+
 static inline void check_frame(struct client *client, struct slice frame)
 {
 	char text[2048];
@@ -436,12 +458,14 @@ static inline void check_frame(struct client *client, struct slice frame)
 	const char *data;
 
 	assert_true(frame.len < sizeof(text));
+	assert_int_equal(client->ends, 0);
 	memcpy(text, frame.base, frame.len);
 	text[frame.len] = '\0';
 	client->has_new_id = client->has_new_id || id.len;
 	if (id.len) {
 		memcpy(client->last_event_id, id.base, id.len);
 		client->last_event_id[id.len] = '\0';
+		client->has_final_id = is_final(id);
 	}
 	data = strstr(text, "data: ");
 	if (strstr(text, "event: connected"))
@@ -450,6 +474,8 @@ static inline void check_frame(struct client *client, struct slice frame)
 		take_gap(client);
 	else if (strstr(text, "event: limit"))
 		client->limits++;
+	else if (strstr(text, "event: end"))
+		take_end(client);
 	else if (data)
 		check_event(client, data + 6);
 	else
