@@ -10,8 +10,7 @@
 bool subscriber_is_idle(const struct subscriber *subscriber)
 {
 	return !subscriber->pending && !subscriber->frame_at &&
-	       (subscriber->state != SUBSCRIBER_LIVE ||
-		(subscriber->cursor == subscriber->until && !subscriber_is_bounded(subscriber)));
+	       (subscriber->state != SUBSCRIBER_LIVE || subscriber->cursor == subscriber->until);
 }
 
 void subscriber_tell(struct subscriber *subscriber)

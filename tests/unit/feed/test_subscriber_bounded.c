@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include "feed/checks.h"
 #include "feed/subscriber_priv.h"
 #include "world.h"
 
@@ -172,6 +173,59 @@ static void test_subscriber_bounded_gets_the_last_and_the_state(void **state)
 	}
 }
 
+/* One that has all, and whose end was not asked for yet, stays there, however far its feed gets. */
+static void test_subscriber_bounded_stays_where_it_is(void **state)
+{
+	struct buffer before = {0}, after = {0};
+	struct slice bytes;
+
+	(void)state;
+	open_narrowed(SMALL, false, STREAM_START_LATEST);
+	client->is_bounded = true;
+	connect_client(client);
+	bytes = subscriber_peek(client->subscriber, SIZE_MAX);
+	subscriber_consume(client->subscriber, bytes.len);
+	assert_true(subscriber_position(client->subscriber, &before));
+	produce_all(1);
+	assert_true(subscriber_position(client->subscriber, &after));
+	assert_string_equal(buffer_text(&after), buffer_text(&before));
+	produce_all(2000);
+	buffer_clear(&after);
+	assert_true(subscriber_position(client->subscriber, &after));
+	assert_string_equal(buffer_text(&after), buffer_text(&before));
+	take(client, SIZE_MAX);
+	assert_int_equal(client->ends, 1);
+	buffer_free(&before);
+	buffer_free(&after);
+	leave(client);
+	close_world(&world);
+}
+
+/* Checks that change let no more of the feed in. */
+static void test_subscriber_bounded_is_so_whatever_its_checks(void **state)
+{
+	struct checks *closed = checks_new_closed();
+
+	(void)state;
+	open_world_that_keeps(&world, LARGE, false, true);
+	world.stream.start = STREAM_START_EARLIEST;
+	produce_all(100);
+	init_client(client, &world, -1);
+	memset(client->next, 0, sizeof(client->next));
+	client->is_bounded = true;
+	client->checks = closed;
+	look();
+	connect_client(client);
+	produce_all(100);
+	subscriber_set_checks(client->subscriber, NULL);
+	take(client, SIZE_MAX);
+	assert_int_equal(client->ends, 1);
+	check_has_what_was_there(client);
+	checks_unref(closed);
+	leave(client);
+	close_world(&world);
+}
+
 /* Cut off at random, each has at its end what there was when it last came. */
 static void test_subscriber_bounded_cut_at_random_is_exact(void **state)
 {
@@ -208,6 +262,8 @@ int main(void)
 	    cmocka_unit_test(test_subscriber_bounded_at_the_latest_ends_at_once),
 	    cmocka_unit_test(test_subscriber_bounded_gets_what_there_is),
 	    cmocka_unit_test(test_subscriber_bounded_gets_the_last_and_the_state),
+	    cmocka_unit_test(test_subscriber_bounded_stays_where_it_is),
+	    cmocka_unit_test(test_subscriber_bounded_is_so_whatever_its_checks),
 	    cmocka_unit_test(test_subscriber_bounded_cut_at_random_is_exact),
 	};
 
