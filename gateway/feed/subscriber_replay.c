@@ -231,8 +231,8 @@ void subscriber_leave_replay(struct subscriber *subscriber)
 		replay_job_free(subscriber->at->fanout->replay, job);
 }
 
-/* Where the stream takes its ids from the events, it is
- * that of an event without one, and of a notice. */
+/* Where the stream takes its ids from the events, those without one have the window's, and
+ * notices. */
 bool subscriber_has_window_id(const struct feed *feed, struct slice frame)
 {
 	struct position position;

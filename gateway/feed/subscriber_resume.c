@@ -116,7 +116,6 @@ static void start_last(struct subscriber *subscriber, uint32_t n)
 		start_latest(subscriber);
 		return;
 	}
-
 	if (find_back(subscriber, &sought, is_last, &sequence) && go_live_at(subscriber, sequence))
 		return;
 	subscriber_begin_replay(subscriber, &subscriber->at->position, REPLAY_LAST, n);

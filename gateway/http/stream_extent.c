@@ -1,5 +1,6 @@
 #include <stdio.h>
 
+#include "event/document.h"
 #include "event/stream.h"
 #include "feed/checks.h"
 #include "http/stream_opening_priv.h"
@@ -48,7 +49,12 @@ static bool bind_end(struct stream_opening *opening)
 	if (rc)
 		return stream_filter_refuse(opening->request, opening->caller, "end_when", rc,
 					    &error);
-	opening->extent.end_when = checks_new(&bound, 1);
+	/* All its conditions are on optional parameters that the request does not have: that every
+	 * event ends it is nobody's wish. */
+	if (document_parts_of(bound))
+		opening->extent.end_when = checks_new(&bound, 1);
+	else
+		pattern_free(bound);
 	return true;
 }
 

@@ -17,6 +17,8 @@
 #include "event/stream.h"
 #include "feed/window.h"
 
+struct checks;
+
 struct feed {
 	const struct stream *stream; /* borrowed */
 	char **topics;               /* owned; numbered in this order in positions */

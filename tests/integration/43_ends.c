@@ -52,6 +52,9 @@ static const char config[] = JSON(
 		"ids": { "path": "/ids/{id}", "topics": ["tasks"], "access": "public", "heartbeat": "1h",
 			"filter": { "value": { "task": ["{path.id}"] } }, "event": { "id": "/value/id" },
 			"end_when": { "value": { "status": ["done"] } } },
+		"until": { "path": "/until/{id}", "topics": ["tasks"], "access": "public", "heartbeat": "1h",
+			"params": { "n": { "type": "integer" } }, "filter": { "value": { "task": ["{path.id}"] } },
+			"start": "earliest", "end_when": { "value": { "n": [{ "numeric": [">=", "{query.n}"] }] } } },
 		"claimed": { "path": "/claimed", "topics": ["tasks"], "access": "public", "heartbeat": "1h",
 			"end_when": { "key": ["{claims.task}"] } },
 		"log": { "path": "/log", "topics": ["log"], "access": "public", "heartbeat": "1h",
@@ -262,6 +265,11 @@ static bool has_connected(void *context)
 	return page->seen.len > 0;
 }
 
+static bool has_the_last(void *context)
+{
+	return ((const struct page *)context)->last == STEPS;
+}
+
 /* It was told to stop, after this. */
 static void expect_closed(struct page *page, const char *seen, uint64_t opens)
 {
@@ -341,6 +349,32 @@ static void test_ends_with_a_pattern_of_the_request(void **state)
 	}
 }
 
+static bool goes_on(void *context)
+{
+	struct page *page = context;
+
+	return strstr(buffer_text(&page->seen), "message 12\nmessage 1\n");
+}
+
+/* Where the request lacks what its end depends on, there is none. */
+static void test_ends_with_nothing_where_the_request_says_nothing(void **state)
+{
+	struct page pages[2] = {{0}};
+
+	(void)state;
+	run_task("until", "runs");
+	wait_ingested();
+	open_page(&pages[0], "/until/until?n=2", SSE_CLIENT_HTTP1);
+	open_page(&pages[1], "/until/until", SSE_CLIENT_HTTP1);
+	expect_closed(&pages[0], "connected\nmessage 1\nmessage 2\nend end_when\n", 1);
+	assert_true(sse_client_loop_until(loop, has_the_last, &pages[1], PATIENCE_MS));
+	run_task("until", "runs");
+	assert_true(sse_client_loop_until(loop, goes_on, &pages[1], PATIENCE_MS));
+	assert_null(strstr(buffer_text(&pages[1].seen), "end"));
+	sse_client_close(pages[1].client);
+	buffer_free(&pages[1].seen);
+}
+
 /* Who comes when all is over gets the last state and the end: from the window, from Kafka, and from
  * the journal when Kafka has forgotten. */
 static void test_ends_are_told_to_those_who_come_late(void **state)
@@ -373,11 +407,6 @@ static void test_ends_are_told_to_those_who_come_late(void **state)
 		for (int h = 0; h < 2; h++)
 			expect_closed(&pages[h], last, 1);
 	}
-}
-
-static bool has_the_last(void *context)
-{
-	return ((const struct page *)context)->last == STEPS;
 }
 
 /* Who comes back with the id of the last event, as the connection broke before the end, has had
@@ -616,6 +645,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_ends_with_the_event_for_each_task),
 	    cmocka_unit_test(test_ends_with_a_pattern_of_the_request),
+	    cmocka_unit_test(test_ends_with_nothing_where_the_request_says_nothing),
 	    cmocka_unit_test(test_ends_though_cut_before_the_end),
 	    cmocka_unit_test(test_ends_are_told_to_those_who_come_late),
 	    cmocka_unit_test(test_ends_with_what_there_is),

@@ -50,10 +50,10 @@ static void put(int user, bool tombstone)
 
 static void settle(void)
 {
-	for (int quiet = 0; quiet < 200; quiet++) {
+	for (int quiet = 0, tries = 0; quiet < 200 && tries < 20000; quiet++, tries++) {
 		turn(&world, true);
 		tick(&world);
-		if (take(&client, SIZE_MAX))
+		if (take(&client, SIZE_MAX) || client.subscriber->state == SUBSCRIBER_REPLAYING)
 			quiet = 0;
 		usleep(200);
 	}
