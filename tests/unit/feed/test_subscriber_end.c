@@ -208,12 +208,16 @@ static void set_out(struct client *client, enum way way, enum narrowed narrowed,
 		world.stream.start = STREAM_START_EARLIEST;
 		memset(client->next, 0, sizeof(client->next));
 	}
-	produce_all(is_small ? 1000 : 300);
+	for (int i = 0; i < (is_small ? 1000 : 300); i++)
+		produce(&world);
 	if (way == LAST || way == LAST_OF_KAFKA) {
 		checks_unref(client->end_when);
 		*from = world.log.high[2] - 40;
 		client->end_when = end_from(2, *from);
 	}
+	assert_true(world.log.high[2] > *from + 1);
+	world.log.user[2][*from + 1] = 3;
+	turn(&world, true);
 	if (!client->subscriber)
 		connect_client(client);
 }
@@ -338,7 +342,10 @@ static void test_subscriber_end_that_has_begun_is_the_end(void **state)
 	begin(client, BY_CHECKS, 3);
 	client->end_when = end_from(2, 0);
 	connect_client_to(client, &world.replicas[0]);
-	produce_all(200);
+	for (int i = 0; i < 200; i++)
+		produce(&world);
+	world.log.user[2][0] = 3;
+	turn(&world, true);
 	while (client->next[2] == 0)
 		assert_true(take_byte(client));
 	assert_true(client->has_final_id);
