@@ -354,7 +354,9 @@ static const char definitions[] =
     "{\"pattern\": {\"type\": \"object\","
     " \"description\": \"Each leaf is an array of values of which one must be equal.\","
     " \"additionalProperties\":"
-    " {\"anyOf\": [{\"type\": \"array\"}, {\"$ref\": \"#/$defs/pattern\"}]}}}";
+    " {\"anyOf\": [{\"type\": \"array\"}, {\"$ref\": \"#/$defs/pattern\"}]}},"
+    " \"variable\": {\"type\": \"string\","
+    " \"pattern\": \"^[{](path|query|header)[.].+[}]$|[$][{]\"}}";
 
 static const struct config_table table = {
     CONFIG_ROWS(rows),

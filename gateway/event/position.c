@@ -107,3 +107,11 @@ void position_merge(struct position *to, const struct position *from)
 			if (from->topics[t].next[p] > position_get(to, t, p))
 				position_set(to, t, p, from->topics[t].next[p]);
 }
+
+void position_limit(struct position *to, const struct position *most)
+{
+	for (uint32_t t = 0; t < to->topic_count; t++)
+		for (uint32_t p = 0; p < to->topics[t].partition_count; p++)
+			if (to->topics[t].next[p] > position_get(most, t, p))
+				to->topics[t].next[p] = position_get(most, t, p);
+}

@@ -8,17 +8,12 @@
 #define FIELD(member) CONFIG_FIELD(struct stream, member)
 #define COUNT(member) CONFIG_COUNT(struct stream, member)
 
-enum { START_LAST_MAX = 1000000 };
-
 static const char *const on_gap_values[] = {
     [STREAM_GAP_EARLIEST] = "earliest",
     [STREAM_GAP_LATEST] = "latest",
     [STREAM_GAP_CLOSE] = "close",
     NULL,
 };
-
-static const char start_wanted[] =
-    "\"latest\", \"earliest\", \"current\" or {\"last\": N}, N from 1 to 1000000 events";
 
 static void read_path(const struct config_at *at, const json_t *value, void *target)
 {
@@ -29,44 +24,6 @@ static void read_path(const struct config_at *at, const json_t *value, void *tar
 		config_refuse_value(at, value, "a path such as \"/users/{user_id}/orders\"");
 	else if (path_template_compile(json_string_value(value), &stream->path, reason))
 		config_refuse(at, NULL, "is no path template: %s", reason);
-}
-
-static bool read_start_name(const char *name, struct stream *stream)
-{
-	static const char *const names[] = {
-	    [STREAM_START_LATEST] = "latest",
-	    [STREAM_START_EARLIEST] = "earliest",
-	    [STREAM_START_CURRENT] = "current",
-	};
-
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-		if (!names[i] || strcmp(names[i], name))
-			continue;
-		stream->start = (enum stream_start)i;
-		return true;
-	}
-	return false;
-}
-
-static bool read_start_last(const json_t *value, struct stream *stream)
-{
-	const json_t *last = json_object_get(value, "last");
-	double count = json_number_value(last);
-
-	if (json_object_size(value) != 1 || !(count >= 1 && count <= START_LAST_MAX) ||
-	    (uint32_t)count != count)
-		return false;
-	stream->start = STREAM_START_LAST;
-	stream->start_last = (uint32_t)count;
-	return true;
-}
-
-static void read_start(const struct config_at *at, const json_t *value, void *target)
-{
-	const char *name = json_string_value(value);
-
-	if (name ? !read_start_name(name, target) : !read_start_last(value, target))
-		config_refuse_value(at, value, start_wanted);
 }
 
 static void check_max_event(const struct config_at *at, void *target)
@@ -95,6 +52,7 @@ static void keep_records(const struct config_at *at, void *target)
 
 	(void)at;
 	stream->keeps_records = stream->user_filters || stream->client_filters ||
+				stream->end_when ||
 				(stream->filter && pattern_is_inexact(stream->filter));
 }
 
@@ -180,17 +138,30 @@ static const struct setting settings[] = {
      .schema = stream_record_tombstones_schema,
      .doc = "What a record without a value is: an event with empty data, nothing, or an event of "
 	    "its own type with the key."},
+    {.name = "end_when",
+     .type = SETTING_CUSTOM,
+     .read = stream_end_read_when,
+     .wanted = "a pattern over topic, partition, key, headers and value",
+     .schema = "{\"$ref\": \"#/$defs/pattern\"}",
+     .doc = "With which event of its own a subscriber's stream ends; without it with none."},
     {.name = "start",
      .type = SETTING_CUSTOM,
-     .fallback = "\"latest\"",
-     .read = read_start,
-     .wanted = start_wanted,
+     .read = stream_start_read,
+     .wanted = STREAM_START_WANTED,
      .schema =
 	 "{\"anyOf\": [{\"enum\": [\"latest\", \"earliest\", \"current\"]}, {\"type\": \"object\","
-	 " \"properties\": {\"last\": {\"type\": \"integer\", \"minimum\": 1,"
-	 " \"maximum\": 1000000}}, \"required\": [\"last\"], \"additionalProperties\":"
-	 " false}, {\"$ref\": \"#/$defs/environment\"}]}",
-     .doc = "Where a subscriber without a last event id begins."},
+	 " \"properties\": {\"last\": {\"anyOf\": [{\"type\": \"integer\", \"minimum\": 1,"
+	 " \"maximum\": 1000000}, {\"$ref\": \"#/$defs/variable\"}]}}, \"required\": [\"last\"],"
+	 " \"additionalProperties\": false}, {\"$ref\": \"#/$defs/environment\"}]}",
+     .doc = "Where a subscriber without a last event id begins; without it at the latest, with "
+	    "end_when at {\"last\": 1}."},
+    {.name = "follow",
+     .type = SETTING_CUSTOM,
+     .read = stream_end_read_follow,
+     .wanted = STREAM_END_FOLLOW_WANTED,
+     .schema = "{\"$ref\": \"#/$defs/variable\"}",
+     .doc = "The boolean parameter, {query.NAME}, with which a request says whether the stream "
+	    "goes on after what there is; without it always."},
     {.name = "on_gap",
      .type = SETTING_ENUM,
      FIELD(on_gap),
@@ -284,6 +255,7 @@ static void fini(void *target)
 	path_template_free(stream->path);
 	pattern_free(stream->access_pattern);
 	pattern_free(stream->filter);
+	pattern_free(stream->end_when);
 	if (stream->mapping)
 		mapping_free(stream->mapping);
 	free(stream->topic_param);

@@ -290,6 +290,11 @@ const struct stream_param *stream_param_find(const struct stream *stream, struct
 	return NULL;
 }
 
+const json_t *stream_param_value(const struct stream_param *param, const json_t *variables)
+{
+	return json_object_get(json_object_get(variables, stream_param_place(param)), param->name);
+}
+
 static void add_string(struct stream *stream, const char *name)
 {
 	stream->params =

@@ -212,17 +212,41 @@ static uint64_t hash_of(const json_t *source)
 	return hash ? hash : 1;
 }
 
-void stream_pattern_read_filter(const struct config_at *at, const json_t *value, void *target)
+const struct stream_param *stream_pattern_read_param(const struct config_at *at,
+						     const json_t *value,
+						     const struct stream *stream)
+{
+	const struct stream_param *param = whole_param(stream, value);
+
+	/* A path that was refused has parameters that nobody knows. */
+	if (!param && stream->path)
+		config_refuse(
+		    at, NULL,
+		    "names no parameter: write one as \"{query.NAME}\", and declare it in "
+		    "\"params\"");
+	return param;
+}
+
+struct pattern *stream_pattern_compile(const struct config_at *at, const json_t *value,
+				       const struct stream *stream)
 {
 	static const char *const roots[] = {"topic", "partition", "key", "headers", "value", NULL};
+	struct pattern *pattern = compile(at, value, stream, roots);
+
+	if (pattern)
+		check_filter(at, value, stream);
+	return pattern;
+}
+
+void stream_pattern_read_filter(const struct config_at *at, const json_t *value, void *target)
+{
 	struct stream *stream = target;
 
 	if (!value)
 		return;
-	stream->filter = compile(at, value, stream, roots);
+	stream->filter = stream_pattern_compile(at, value, stream);
 	if (!stream->filter)
 		return;
-	check_filter(at, value, stream);
 	stream->filter_hash = hash_of(value);
 	stream->parts |= document_parts_of(stream->filter);
 }

@@ -50,6 +50,23 @@ extern const char stream_record_tombstones_wanted[], stream_record_tombstones_sc
 /* By enum stream_fault. */
 extern const char *const stream_record_fault_values[];
 
+/* For rows of their own over the records: NULL, and it is refused where it is wrong. */
+struct pattern *stream_pattern_compile(const struct config_at *at, const json_t *value,
+				       const struct stream *stream);
+/* The parameter that a value stands for as a whole, "{query.x}"; NULL: it is none, and refused. */
+const struct stream_param *stream_pattern_read_param(const struct config_at *at,
+						     const json_t *value,
+						     const struct stream *stream);
+
+/* Readers of "start", after "end_when", of "end_when" and of "follow". */
+void stream_start_read(const struct config_at *at, const json_t *value, void *stream);
+#define STREAM_START_WANTED                                                                        \
+	"\"latest\", \"earliest\", \"current\" or {\"last\": N}, N from 1 to 1000000 events or "   \
+	"\"{query.NAME}\""
+void stream_end_read_when(const struct config_at *at, const json_t *value, void *stream);
+void stream_end_read_follow(const struct config_at *at, const json_t *value, void *stream);
+#define STREAM_END_FOLLOW_WANTED "a boolean parameter, \"{query.NAME}\""
+
 /* After "topics" and "allow_topics". */
 void stream_topics_check(const struct config_at *at, void *stream);
 void stream_topics_check_allowed(const struct config_at *at, void *stream);

@@ -8,7 +8,8 @@
 #include "event/pattern.h"
 
 struct check {
-	struct pattern *pattern; /* owned */
+	const struct pattern *pattern;
+	struct pattern *owned; /* the same; NULL: borrowed */
 	unsigned parts;
 };
 
@@ -42,7 +43,15 @@ struct checks *checks_new(struct pattern *const *patterns, size_t count)
 	struct checks *checks = allocate(count);
 
 	for (size_t i = 0; i < count; i++)
-		checks->checks[i] = (struct check){patterns[i], parts_of(patterns[i])};
+		checks->checks[i] = (struct check){patterns[i], patterns[i], parts_of(patterns[i])};
+	return checks;
+}
+
+struct checks *checks_new_borrowed(const struct pattern *pattern)
+{
+	struct checks *checks = allocate(1);
+
+	checks->checks[0] = (struct check){pattern, NULL, parts_of(pattern)};
 	return checks;
 }
 
@@ -78,7 +87,7 @@ void checks_unref(struct checks *checks)
 	if (!checks || atomic_fetch_sub(&checks->references, 1) > 1)
 		return;
 	for (size_t i = 0; i < checks->count; i++)
-		pattern_free(checks->checks[i].pattern);
+		pattern_free(checks->checks[i].owned);
 	checks_unref(checks->also[0]);
 	checks_unref(checks->also[1]);
 	free(checks);

@@ -7,6 +7,7 @@
 
 /* The part of an interval by which those drift apart that began it together. */
 enum { SPREAD = 8 };
+#define NEVER UINT64_MAX
 
 /* Has it got the entry already, from a replica that was ahead or by a replay? */
 static bool has_got(const struct subscriber *subscriber, const struct window_entry *entry)
@@ -15,19 +16,23 @@ static bool has_got(const struct subscriber *subscriber, const struct window_ent
 	       entry->offset < position_get(subscriber->own, entry->topic, entry->partition);
 }
 
-/* Puts what is for it of one segment, from *sequence to `end`; how many there were. */
+/* Puts what is for it of one segment, from *sequence to `end`; how many there were. Nothing is for
+ * it after the event with which it ends. */
 static uint64_t put_segment(struct subscriber *subscriber, struct latest *latest,
 			    const struct window_segment *segment, uint64_t *sequence, uint64_t end)
 {
+	struct conflation *conflation = subscriber->conflation;
 	uint64_t count = 0;
 
-	for (; *sequence < end; ++*sequence) {
+	for (; *sequence < end && conflation->ends_at == NEVER; ++*sequence) {
 		const struct window_entry *entry = window_entry_at(segment, *sequence);
 
 		if (has_got(subscriber, entry) || !subscriber_matches(subscriber, segment, entry))
 			continue;
 		latest_put(latest, segment, entry);
 		count++;
+		if (subscriber_ends_with(subscriber, segment, entry))
+			conflation->ends_at = *sequence;
 	}
 	return count;
 }
@@ -38,7 +43,9 @@ static bool put_all(struct subscriber *subscriber, struct latest *latest, uint64
 	uint64_t end;
 
 	*offered = 0;
-	for (uint64_t sequence = subscriber->cursor; sequence < subscriber->until;) {
+	subscriber->conflation->ends_at = NEVER;
+	for (uint64_t sequence = subscriber->cursor;
+	     sequence < subscriber->until && subscriber->conflation->ends_at == NEVER;) {
 		const struct window_segment *segment =
 		    window_find(subscriber->at->feed->window, sequence, &end);
 
@@ -135,10 +142,11 @@ static bool take_due(struct subscriber *subscriber)
 {
 	struct conflation *conflation = subscriber->conflation;
 	const struct fanout_feed *at = subscriber->at;
-	bool noted = !conflation->walks && !subscriber->own;
+	bool noted = !conflation->walks && !subscriber->own && !subscriber->ending;
 
 	conflation->due_at = 0;
 	conflation->due_until = subscriber->until;
+	conflation->ends_at = NEVER;
 	if (noted && !conflation->by_key && at->conflation.notices <= subscriber->cursor)
 		take_newest(subscriber);
 	else if (subscriber->cursor < window_tail(at->feed->window) ||
@@ -182,20 +190,25 @@ static void walk_fini(struct walk *walk)
 }
 
 /* With the window's id, or one that says what the subscriber has besides. */
-static void append(const struct subscriber *subscriber, struct walk *walk,
+static void append(struct subscriber *subscriber, struct walk *walk,
 		   const struct window_segment *segment, uint64_t sequence, struct buffer *out)
 {
 	struct slice frame = window_frame(segment, window_entry_at(segment, sequence));
+	bool ends = sequence == subscriber->conflation->ends_at;
 	struct position position;
 
-	if (!subscriber->own) {
+	if (!subscriber->own && !ends) {
 		buffer_append_slice(out, frame);
 		return;
 	}
 	walk_to(walk, segment, sequence + 1);
 	position_copy(&position, &walk->position);
-	position_merge(&position, subscriber->own);
-	subscriber_append_with_id(subscriber, &position, frame, out);
+	if (subscriber->own)
+		position_merge(&position, subscriber->own);
+	if (ends)
+		subscriber_append_last(subscriber, &position, frame, out);
+	else
+		subscriber_append_with_id(subscriber, &position, frame, out);
 	position_fini(&position);
 }
 

@@ -60,6 +60,7 @@ struct conflation {
 	uint64_t *due; /* sequence numbers that go out as the client takes them; NULL: none */
 	size_t due_count, due_at;
 	uint64_t due_until; /* they stand for all before it */
+	uint64_t ends_at;   /* the stream ends with this one, which is the last that is due */
 	struct subscriber *next, **link;
 };
 

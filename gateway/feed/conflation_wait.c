@@ -8,6 +8,7 @@ bool conflation_waits(const struct subscriber *subscriber)
 	const struct conflation *conflation = subscriber->conflation;
 
 	return conflation && !conflation->due && !conflation->spared &&
+	       !subscriber_is_bounded(subscriber) &&
 	       subscriber->at->fanout->now_ms < conflation->due_ms;
 }
 

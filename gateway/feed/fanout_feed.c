@@ -215,7 +215,7 @@ static void dispatch_unfiltered(struct fanout_feed *at)
 			continue;
 		if (subscriber->conflation)
 			conflation_offer_all(subscriber);
-		subscriber->until = at->dispatched;
+		subscriber->until = subscriber_horizon(subscriber);
 		subscriber_tell(subscriber);
 	}
 }

@@ -9,6 +9,7 @@
 #include "base/metrics.h"
 #include "event/event_id.h"
 #include "event/frame.h"
+#include "feed/checks.h"
 #include "feed/feed_event.h"
 #include "feed/kept_record_priv.h"
 #include "feed/notice_priv.h"
@@ -65,6 +66,8 @@ struct feed *feed_new(const struct stream *stream, char **topics, uint32_t topic
 	feed->topics_behind = topic_count;
 	set_identity(feed);
 	feed->window = window_new(stream->window_bytes, topic_count, stream->keeps_records, epoch);
+	if (stream->end_when && !pattern_has_variables(stream->end_when))
+		feed->end_when = checks_new_borrowed(stream->end_when);
 	position_init(&feed->position, topic_count);
 	return feed;
 }
@@ -75,6 +78,7 @@ void feed_free(struct feed *feed)
 		free(feed->topics[i]);
 	free(feed->topics);
 	window_free(feed->window);
+	checks_unref(feed->end_when);
 	position_fini(&feed->position);
 	buffer_free(&feed->scratch.id);
 	buffer_free(&feed->scratch.frame);

@@ -19,6 +19,7 @@ struct keyed {
 	int32_t partition;
 	int64_t event_time_ms, offset;
 	uint64_t arrival; /* in the order of putting */
+	bool ends;        /* the stream, where it gets so far */
 	size_t frame_len;
 	char *frame;       /* owned; NULL: it is only what is looked for */
 	uint32_t key_type; /* of the key, in place of the topic where there is but one */

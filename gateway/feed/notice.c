@@ -59,20 +59,32 @@ void notice_append_gap(struct buffer *out, struct slice id, const char *reason,
 	buffer_free(&data);
 }
 
-void notice_append_timeout(struct buffer *out, struct slice id, const char *reason,
-			   uint64_t retry_ms)
+/* `retry_ms` < 0: none. */
+static void append_reason(struct buffer *out, struct slice id, const char *event,
+			  const char *reason, int64_t retry_ms)
 {
 	struct buffer data = {0};
 
 	buffer_append_format(&data, "{\"reason\":\"%s\"}", reason);
 	frame_append(out, &(struct frame){
 			      .id = id,
-			      .event = SLICE_LIT("timeout"),
+			      .event = slice_of(event),
 			      .data = buffer_slice(&data),
 			      .has_data = true,
-			      .retry_ms = (int64_t)retry_ms,
+			      .retry_ms = retry_ms,
 			  });
 	buffer_free(&data);
+}
+
+void notice_append_timeout(struct buffer *out, struct slice id, const char *reason,
+			   uint64_t retry_ms)
+{
+	append_reason(out, id, "timeout", reason, (int64_t)retry_ms);
+}
+
+void notice_append_end(struct buffer *out, struct slice id, const char *reason)
+{
+	append_reason(out, id, "end", reason, -1);
 }
 
 void notice_append_revoked(struct buffer *out)

@@ -10,6 +10,7 @@
  *     timeout    {"reason": "token_expired"}   the stream ends; also "max_age" and "idle"
  *     limit      {"reason": "current_keys", "keys": 100000, "bytes": 16777216}
  *                                              the state is larger; the stream ends
+ *     end        {"reason": "backlog"}         the stream has ended, and does not go on
  *     revoked    {"reason": "token_revoked"}   likewise
  *     error      {"code": "too_large", "retry": true, "topic": "orders", "partition": 3,
  *                 "offset": 17}                in place of a record; the stream goes on
@@ -44,6 +45,9 @@ void notice_append_timeout(struct buffer *out, struct slice id, const char *reas
 /* A start: "current" has more keys, or more bytes of events, than it may. */
 void notice_append_limit(struct buffer *out, struct slice id, const char *reason, uint64_t keys,
 			 uint64_t bytes);
+/* `id` is a final one. `reason`: "backlog" (all that there was is sent), "end_when" (the event
+ * before was the last one). */
+void notice_append_end(struct buffer *out, struct slice id, const char *reason);
 void notice_append_revoked(struct buffer *out);
 /* `code`: "too_large" (for max_event), "undecodable" (it is not JSON). */
 void notice_append_error(struct buffer *out, struct slice id, const char *code, struct slice topic,

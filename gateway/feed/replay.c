@@ -267,6 +267,10 @@ void replay_job_free(struct replay *replay, struct replay_job *job)
 	feeds_close(replay->feeds, job->feed);
 	route_keys_free(&job->keys);
 	checks_unref(job->checks);
+	checks_unref(job->end_when);
+	if (job->bound)
+		position_fini(job->bound);
+	free(job->bound);
 	replay_current_free(replay, job);
 	free(job->custom_id);
 	free(job->welcome);

@@ -2,6 +2,7 @@
 
 #include "base/metrics.h"
 #include "event/frame.h"
+#include "feed/ending_priv.h"
 #include "feed/feed.h"
 #include "feed/feed_event.h"
 #include "feed/replay_priv.h"
@@ -9,12 +10,15 @@
 void replay_conflate_take(struct replay_slice *slice, const struct record *record,
 			  const json_t *document, const struct feed_event *event)
 {
-	const struct replay_job *job = slice->job;
+	struct replay_job *job = slice->job;
 	struct buffer frame = {0};
 	struct keyed *keyed = keyed_new(job->feed, record, job->conflates == REPLAY_CONFLATES_KEYS);
 
 	slice->conflated++;
-	if (!keyed_remove(&slice->keyed, keyed)) {
+	keyed->ends = replay_ends_with(job, &event->kept);
+	if (keyed->ends)
+		replay_end_with(job);
+	if (!keyed_remove(&slice->keyed, keyed) && !keyed->ends) {
 		keyed_free(keyed);
 		return;
 	}
@@ -50,7 +54,9 @@ static void append(struct replay_job *job, const struct keyed *keyed,
 {
 	const struct slice frame = {keyed->frame, keyed->frame_len};
 
-	if (!frame_id(frame).len)
+	if (!frame_id(frame).len && keyed->ends)
+		ending_append_id_line(job->feed, position, &job->chunk);
+	else if (!frame_id(frame).len)
 		feed_append_id_line(job->feed, position, &job->chunk);
 	buffer_append_slice(&job->chunk, frame);
 }

@@ -3,6 +3,7 @@
 #include "base/mem.h"
 #include "event/event_id.h"
 #include "event/frame.h"
+#include "feed/ending_priv.h"
 #include "feed/feed_event.h"
 #include "feed/notice_priv.h"
 #include "feed/replay_priv.h"
@@ -40,6 +41,7 @@ bool replay_current_take(struct replay_job *job, const struct replay_worker *wor
 	if (!record->has_key || (record->has_value && !event))
 		return true;
 	keyed = keyed_new(job->feed, record, true);
+	keyed->ends = event && record->has_value && replay_ends_with(job, &event->kept);
 	if (!keyed_remove(&state->events, keyed) || !record->has_value) {
 		keyed_free(keyed);
 		return true;
@@ -100,10 +102,17 @@ static void send(struct replay_slice *slice)
 	       job->chunk.len < slice->worker->settings->chunk_bytes) {
 		struct keyed *keyed = state->sorted[state->sent++];
 
+		if (keyed->ends && !frame_id((struct slice){keyed->frame, keyed->frame_len}).len)
+			ending_append_id_line(job->feed, &job->own, &job->chunk);
 		buffer_append(&job->chunk, keyed->frame, keyed->frame_len);
 		free(keyed->frame);
 		keyed->frame = NULL;
 		job->chunk_events++;
+		if (keyed->ends) {
+			replay_end_with(job);
+			replay_current_free(slice->worker->replay, job);
+			return;
+		}
 	}
 	job->result = REPLAY_MORE;
 	if (state->sent < state->events.count)

@@ -4,6 +4,7 @@
 #include "base/metrics.h"
 #include "event/document.h"
 #include "event/frame.h"
+#include "feed/ending_priv.h"
 #include "feed/feed_event.h"
 #include "feed/replay_priv.h"
 
@@ -14,6 +15,7 @@ struct candidate {
 	int64_t order;   /* highest timestamp so far in its partition: keeps the partition's order
 			    under a stable sort */
 	size_t sequence; /* of arrival */
+	bool ends;       /* the stream, where it gets so far */
 	char *frame;
 	size_t frame_len;
 };
@@ -69,6 +71,7 @@ static void add_candidate(struct search *search, size_t range, const struct reco
 	    .offset = record->offset,
 	    .order = *order,
 	    .sequence = search->arrivals++,
+	    .ends = replay_ends_with(search->job, &event->kept),
 	    .frame = frame.base,
 	    .frame_len = frame.len,
 	};
@@ -127,6 +130,22 @@ static int limit_scan(struct replay_slice *slice)
 	return 0;
 }
 
+/* True where it is the last one. */
+static bool write_frame(struct replay_job *job, const struct candidate *found)
+{
+	struct slice frame = {found->frame, found->frame_len};
+
+	position_set(&job->own, found->topic, found->partition, found->offset + 1);
+	/* It has one where the stream takes it from the event, and the event has it. */
+	if (!frame_id(frame).len && found->ends)
+		ending_append_id_line(job->feed, &job->own, &job->chunk);
+	else if (!frame_id(frame).len)
+		feed_append_id_line(job->feed, &job->own, &job->chunk);
+	buffer_append_slice(&job->chunk, frame);
+	job->chunk_events++;
+	return found->ends;
+}
+
 /* The position before the first of those that are sent; then each frame moves it on, so that every
  * id is exact. */
 static void write_frames(struct search *search, const struct position *head)
@@ -139,14 +158,10 @@ static void write_frames(struct search *search, const struct position *head)
 			     search->found[i].offset);
 	replay_say_connected(job);
 	for (size_t i = 0; i < search->count; i++) {
-		const struct candidate *found = &search->found[i];
-		struct slice frame = {found->frame, found->frame_len};
-
-		position_set(&job->own, found->topic, found->partition, found->offset + 1);
-		/* It has one where the stream takes it from the event, and the event has it. */
-		if (!frame_id(frame).len)
-			feed_append_id_line(job->feed, &job->own, &job->chunk);
-		buffer_append_slice(&job->chunk, frame);
+		if (!write_frame(job, &search->found[i]))
+			continue;
+		replay_end_with(job);
+		return;
 	}
 	position_assign(&job->own, head);
 }
@@ -181,7 +196,6 @@ static void answer(struct replay_slice *slice, struct search *search)
 	struct replay_job *job = slice->job;
 
 	write_frames(search, &slice->head);
-	job->chunk_events = (uint32_t)search->count;
 	job->mode = REPLAY_RESUME;
 	job->checked = true;
 	job->result = REPLAY_DONE;

@@ -170,9 +170,11 @@ static int place_custom(struct replay_slice *slice)
 
 	if (!rc)
 		rc = seek_after(slice, &place);
-	if (!rc)
-		begin_at(slice, &place);
-	return rc;
+	if (rc)
+		return rc;
+	begin_at(slice, &place);
+	replay_end_after(slice, &place);
+	return 0;
 }
 
 void replay_place_custom(struct replay_slice *slice)

@@ -81,8 +81,11 @@ struct replay_job {
 	struct feed *feed;          /* a reference */
 	struct route_keys keys;     /* a copy */
 	struct checks *checks;      /* a reference, or NULL: none */
-	struct position own;        /* read so far; exact at the end of the chunk */
-	struct buffer chunk;        /* frames to send */
+	struct checks *end_when;    /* likewise: the job ends with the first event that passes */
+	struct position *bound; /* it ends when it has read so far; NULL: it leads to the window */
+	bool ended;             /* it has: the chunk says so */
+	struct position own;    /* read so far; exact at the end of the chunk */
+	struct buffer chunk;    /* frames to send */
 	uint32_t chunk_events;
 	enum replay_result result;
 	enum close_reason close_reason; /* of REPLAY_CLOSE */
@@ -205,6 +208,21 @@ void replay_current_free(struct replay *replay, struct replay_job *job);
 /* replay.c: one more state, one less. */
 bool replay_take_state(struct replay *replay);
 void replay_return_state(struct replay *replay);
+
+/* replay_end.c: how a job ends for good. */
+
+/* How far a slice reads. */
+void replay_end_find_head(const struct replay_job *job, struct position *head);
+/* Is this (struct feed_event's `kept`) the last record, of those that are for the job's subscriber?
+ * Where its frame goes into the chunk, replay_end_with() is called. */
+bool replay_ends_with(const struct replay_job *job, const struct record *record);
+/* The chunk's last frame, whose id is final, is the last one. */
+void replay_end_with(struct replay_job *job);
+/* The subscriber comes back after an event of the journal, whose id could not say that it is the
+ * last one: where it is, the job has ended. */
+void replay_end_after(struct replay_slice *slice, const struct replay_event_place *place);
+/* The slice is read: where the job has ended with it, the chunk and the result say so. */
+void replay_end(struct replay_slice *slice);
 
 /* Does the job's subscriber get the event that the record is? `document` may be NULL. */
 bool replay_job_wants(const struct replay_job *job, const struct record *record,

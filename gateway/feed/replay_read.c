@@ -80,12 +80,15 @@ static void take_record(struct replay_slice *slice, const struct record *record,
 			const json_t *document, const struct feed_event *event)
 {
 	struct replay_job *job = slice->job;
+	bool ends = replay_ends_with(job, &event->kept);
 
 	buffer_clear(&slice->id);
-	event_id_encode(job->feed->hash, 0, &job->own, &slice->id);
+	event_id_encode(job->feed->hash, ends ? EVENT_ID_FINAL : 0, &job->own, &slice->id);
 	feed_event_append(job->feed, event, record, document, buffer_slice(&slice->id),
 			  &job->chunk);
 	job->chunk_events++;
+	if (ends)
+		replay_end_with(job);
 }
 
 bool replay_slice_record(void *context, size_t range, const struct record *record)
@@ -111,7 +114,8 @@ bool replay_slice_record(void *context, size_t range, const struct record *recor
 	else if (wanted)
 		take_record(slice, record, document, &event);
 	json_decref(document);
-	return room && job->chunk.len + slice->keyed.bytes < slice->worker->settings->chunk_bytes &&
+	return room && !job->ended &&
+	       job->chunk.len + slice->keyed.bytes < slice->worker->settings->chunk_bytes &&
 	       !atomic_load(&job->cancelled);
 }
 
@@ -206,12 +210,12 @@ static void read_by_mode(struct replay_slice *slice)
 void replay_read(struct replay_job *job, const struct replay_worker *worker)
 {
 	struct replay_slice slice = {.job = job, .worker = worker};
-	uint64_t version;
 
 	position_init(&slice.head, job->feed->topic_count);
-	window_head(job->feed->window, &slice.head, &version);
+	replay_end_find_head(job, &slice.head);
 	read_by_mode(&slice);
 	replay_conflate_write(&slice);
+	replay_end(&slice);
 	free(slice.ranges);
 	free(slice.covers);
 	route_keys_free(&slice.keys);

@@ -29,6 +29,8 @@ void subscriber_tell(struct subscriber *subscriber)
 
 void subscriber_offer(struct subscriber *subscriber, uint64_t sequence)
 {
+	if (subscriber_is_bounded(subscriber))
+		return;
 	if (subscriber->conflation)
 		conflation_offer(subscriber, sequence);
 	if (subscriber->cursor == subscriber->until && !subscriber->frame_at)
@@ -148,8 +150,7 @@ static const struct window_segment *segment_at_cursor(struct subscriber *subscri
 	return segment;
 }
 
-/* Moves the cursor over what is not for it; NULL at the end. */
-static const struct window_segment *next_match(struct subscriber *subscriber)
+const struct window_segment *subscriber_next_match(struct subscriber *subscriber)
 {
 	while (subscriber->cursor < subscriber->until) {
 		uint64_t end;
@@ -184,6 +185,12 @@ struct slice subscriber_rest_of_frame(const struct subscriber *subscriber,
 	return frame;
 }
 
+static bool takes_range(const struct subscriber *subscriber)
+{
+	return subscriber_takes_all(subscriber) &&
+	       !(subscriber->ending && subscriber->ending->when);
+}
+
 /* All to the end of the segment, as it lies there. */
 static struct slice peek_unfiltered(struct subscriber *subscriber)
 {
@@ -203,7 +210,7 @@ static struct slice peek_unfiltered(struct subscriber *subscriber)
 /* One frame as it lies in the window, or several gathered in the loop's scratch. */
 static struct slice peek_filtered(struct subscriber *subscriber, size_t max)
 {
-	const struct window_segment *segment = next_match(subscriber);
+	const struct window_segment *segment = subscriber_next_match(subscriber);
 	char *scratch = subscriber->at->fanout->scratch;
 	uint64_t first = subscriber->cursor;
 	uint32_t first_at = subscriber->frame_at;
@@ -218,10 +225,12 @@ static struct slice peek_filtered(struct subscriber *subscriber, size_t max)
 	len = bytes.len;
 	subscriber->frame_at = 0;
 	while (len < max && ++subscriber->cursor < subscriber->until &&
-	       (segment = next_match(subscriber))) {
+	       (segment = subscriber_next_match(subscriber))) {
 		struct slice frame = subscriber_rest_of_frame(subscriber, segment);
 
-		if (len + frame.len > max)
+		if (len + frame.len > max ||
+		    subscriber_ends_with(subscriber, segment,
+					 window_entry_at(segment, subscriber->cursor)))
 			break;
 		if (bytes.base != scratch)
 			memcpy(scratch, bytes.base, bytes.len);
@@ -258,13 +267,15 @@ struct slice subscriber_peek(struct subscriber *subscriber, size_t max)
 		conflation_flush(subscriber);
 	else if (!subscriber->pending && subscriber->own)
 		subscriber_merge(subscriber);
+	if (subscriber->ending)
+		subscriber_meet_end(subscriber);
 	pending = subscriber->pending;
 	if (pending)
 		bytes = (struct slice){pending->bytes + pending->at, pending->len - pending->at};
 	else if (subscriber->state == SUBSCRIBER_LIVE && !subscriber->conflation &&
 		 subscriber->cursor < subscriber->until)
-		bytes = subscriber_takes_all(subscriber) ? peek_unfiltered(subscriber)
-							 : peek_filtered(subscriber, max);
+		bytes = takes_range(subscriber) ? peek_unfiltered(subscriber)
+						: peek_filtered(subscriber, max);
 	if (!bytes.len)
 		subscriber->told = false;
 	return cut(bytes, max);

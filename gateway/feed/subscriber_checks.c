@@ -50,7 +50,7 @@ static void keep_frame_under_way(struct subscriber *subscriber)
 /* What was dispatched to it and refused by the old checks has been looked at. */
 static void pass_dispatched(struct subscriber *subscriber)
 {
-	uint64_t dispatched = subscriber->at->dispatched;
+	uint64_t dispatched = subscriber_horizon(subscriber);
 
 	if (subscriber->cursor == subscriber->until && !subscriber->frame_at)
 		subscriber->cursor = subscriber->until = dispatched;

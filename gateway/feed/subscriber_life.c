@@ -52,7 +52,8 @@ struct subscriber *subscriber_new(struct fanout *fanout, struct feed *feed, stru
 {
 	struct subscriber *subscriber = MEM_NEW(struct subscriber);
 
-	assert(!start->checks || feed->stream->keeps_records);
+	assert(!(start->checks || start->end_when || feed->end_when) ||
+	       feed->stream->keeps_records);
 	fanout->now_ms = clock_monotonic_ms();
 	subscriber->carrier = carrier;
 	subscriber->at = fanout_feed_enter(fanout, feed);
@@ -62,6 +63,8 @@ struct subscriber *subscriber_new(struct fanout *fanout, struct feed *feed, stru
 	subscriber->has_stale_cursor = start->has_stale_cursor;
 	subscriber->checks = checks_ref(start->checks);
 	conflation_open(subscriber, start->interval_ms);
+	subscriber->ending = subscriber_ending_new(feed, start);
+	subscriber->last = start->has_last ? start->last : feed->stream->start_last;
 	subscriber->expires_unix_ms = expires_unix_ms;
 	set_times(subscriber, feed->stream);
 	if (start->position) {
@@ -118,6 +121,7 @@ void subscriber_free(struct subscriber *subscriber, enum close_reason reason)
 	conflation_close(subscriber);
 	fanout_feed_leave(subscriber->at);
 	checks_unref(subscriber->checks);
+	subscriber_ending_free(subscriber->ending);
 	free_position(subscriber->own);
 	free_position(subscriber->asked);
 	free(subscriber->custom_id);

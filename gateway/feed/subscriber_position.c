@@ -91,13 +91,14 @@ static bool append_live(struct subscriber *subscriber, struct buffer *id)
 	}
 	if (subscriber->cursor < subscriber->until && !subscriber->own)
 		return append_at(subscriber, subscriber->cursor, subscriber->cursor, id);
-	if (!subscriber->own) {
+	if (!subscriber->own && !subscriber_is_bounded(subscriber)) {
 		buffer_append_slice(id, fanout_feed_id(subscriber->at));
 		return true;
 	}
-	position_copy(&merged, subscriber->own);
+	position_copy(&merged,
+		      subscriber->own ? subscriber->own : subscriber_horizon_position(subscriber));
 	if (subscriber->cursor == subscriber->until)
-		position_merge(&merged, &subscriber->at->position);
+		position_merge(&merged, subscriber_horizon_position(subscriber));
 	encode(subscriber, &merged, id);
 	position_fini(&merged);
 	return true;

@@ -28,6 +28,15 @@ struct pending {
 	char bytes[];
 };
 
+/* How it ends by itself. */
+struct subscriber_ending {
+	struct checks *when; /* a reference: with the first event that passes; NULL: none */
+	bool is_bounded;     /* with what there was at its attachment */
+	bool is_marked;      /* what that was is known: */
+	uint64_t sequence;   /* of the first entry after it */
+	struct position at;  /* that belongs to it */
+};
+
 struct subscriber {
 	struct carrier *carrier;
 	struct fanout_feed *at;
@@ -46,7 +55,8 @@ struct subscriber {
 	bool has_stale_cursor; /* until attached */
 	bool recheck;          /* REPLAYING, and the log is another one since */
 	struct checks *checks; /* a reference; NULL: none */
-	struct conflation *conflation; /* NULL: it gets every event */
+	struct conflation *conflation;    /* NULL: it gets every event */
+	struct subscriber_ending *ending; /* NULL: it does not end by itself */
 	struct pending *pending;
 	struct pending *last_words; /* becomes pending at the next frame's boundary */
 	struct position *own;       /* NULL: the window's own ids are right */
@@ -56,6 +66,7 @@ struct subscriber {
 	char *custom_id;            /* likewise */
 	char *welcome;              /* a frame; NULL: there is none, or it was said */
 	int64_t since_ms;           /* -1: none */
+	uint32_t last;              /* STREAM_START_LAST's N */
 	char *keys;                 /* the route keys' bytes, as in struct route_keys */
 	uint32_t keys_len;
 	uint32_t key_count;
@@ -87,6 +98,26 @@ static inline bool subscriber_takes_all(const struct subscriber *subscriber)
 {
 	return !subscriber->filtered && !subscriber->checks;
 }
+static inline bool subscriber_is_bounded(const struct subscriber *subscriber)
+{
+	return subscriber->ending && subscriber->ending->is_bounded;
+}
+/* How far it may read on: what was dispatched, as far as that is for it. */
+static inline uint64_t subscriber_horizon(const struct subscriber *subscriber)
+{
+	return subscriber_is_bounded(subscriber) ? subscriber->ending->sequence
+						 : subscriber->at->dispatched;
+}
+/* The position that belongs to it. */
+static inline const struct position *
+subscriber_horizon_position(const struct subscriber *subscriber)
+{
+	return subscriber_is_bounded(subscriber) ? &subscriber->ending->at
+						 : &subscriber->at->position;
+}
+/* Moves the cursor over what is not for it, to what is in the segment; NULL at the end, or where it
+ * has left the window and was given up. */
+const struct window_segment *subscriber_next_match(struct subscriber *subscriber);
 /* An entry goes out to one subscriber: how many events that is. A notice counts as a gap. */
 uint32_t subscriber_count_entry(const struct window_entry *entry);
 /* Is the entry for it? */
@@ -104,6 +135,31 @@ struct index_node *subscriber_node_at(struct subscriber *subscriber, uint32_t i)
 
 /* Once a second: heartbeat, the ends of its time, slowness. */
 void subscriber_sweep(struct subscriber *subscriber, int64_t now_unix_ms);
+
+/* subscriber_end.c: how it ends by itself. */
+
+/* NULL: it does not. */
+struct subscriber_ending *subscriber_ending_new(const struct feed *feed,
+						const struct subscriber_start *start);
+void subscriber_ending_free(struct subscriber_ending *ending);
+/* It is being attached: where it is bounded, what there is now is all that it gets. */
+void subscriber_mark_bound(struct subscriber *subscriber);
+/* A job ends as its subscriber does. */
+void subscriber_hand_ending(const struct subscriber *subscriber, struct replay_job *job);
+/* The entry matches it: is it the last one? */
+bool subscriber_ends_with(const struct subscriber *subscriber, const struct window_segment *segment,
+			  const struct window_entry *entry);
+/* Appends the last event's frame and the notice, both with `position`; it has ended behind them. */
+void subscriber_append_last(struct subscriber *subscriber, const struct position *position,
+			    struct slice frame, struct buffer *out);
+/* It has, behind what is pending. The carrier is not told. */
+void subscriber_set_ended(struct subscriber *subscriber, enum close_reason reason);
+/* It is asked for what comes next. Where that is its last event, or it has had all that it gets,
+ * the end is pending. */
+void subscriber_meet_end(struct subscriber *subscriber);
+/* It comes back after the entry, whose id could not say that it is the last one: where it is, it
+ * has ended. */
+void subscriber_end_after(struct subscriber *subscriber, uint64_t sequence);
 
 /* subscriber_checks.c: what narrows it. */
 
@@ -168,6 +224,8 @@ void subscriber_append_with_id(const struct subscriber *subscriber, const struct
 			       struct slice frame, struct buffer *out);
 /* A position of its own that says no more than the window's is none. */
 void subscriber_drop_level_own(struct subscriber *subscriber);
+/* Is the frame's id a position, not the event's own? */
+bool subscriber_has_window_id(const struct feed *feed, struct slice frame);
 /* The position of one who has everything before `sequence`, which is in `segment` or right after
  * it. Initialises *position. */
 void subscriber_position_at(const struct window_segment *segment, uint64_t sequence,

@@ -22,7 +22,7 @@ void subscriber_drop_level_own(struct subscriber *subscriber)
 {
 	if (!subscriber->own || subscriber->state != SUBSCRIBER_LIVE ||
 	    subscriber->cursor != subscriber->until ||
-	    !position_at_or_before(subscriber->own, &subscriber->at->position))
+	    !position_at_or_before(subscriber->own, subscriber_horizon_position(subscriber)))
 		return;
 	position_fini(subscriber->own);
 	free(subscriber->own);
@@ -49,8 +49,8 @@ bool subscriber_try_window(struct subscriber *subscriber, const struct position 
 		return false;
 	subscriber_set_own(subscriber, own);
 	subscriber->state = SUBSCRIBER_LIVE;
-	subscriber->cursor = sequence;
-	subscriber->until = at->dispatched;
+	subscriber->until = subscriber_horizon(subscriber);
+	subscriber->cursor = sequence < subscriber->until ? sequence : subscriber->until;
 	return true;
 }
 
@@ -84,6 +84,7 @@ void subscriber_ask_replay(struct subscriber *subscriber, const struct position 
 	if (subscriber->conflation && wish->mode != REPLAY_LAST)
 		subscriber->job->conflates =
 		    subscriber->conflation->by_key ? REPLAY_CONFLATES_KEYS : REPLAY_CONFLATES;
+	subscriber_hand_ending(subscriber, subscriber->job);
 	replay_submit(fanout->replay, subscriber->job);
 }
 
@@ -92,7 +93,7 @@ void subscriber_replay_from(struct subscriber *subscriber, const struct position
 	struct position own;
 
 	if (subscriber->state != SUBSCRIBER_LIVE || subscriber->frame_at ||
-	    subscriber->cursor != subscriber->until)
+	    subscriber->cursor != subscriber->until || subscriber_is_bounded(subscriber))
 		return;
 	position_copy(&own, level);
 	if (subscriber->own)
@@ -153,6 +154,8 @@ void subscriber_take_chunk(struct subscriber *subscriber)
 		if (job->chunk_events)
 			conflation_replayed(subscriber);
 		buffer_free(&job->chunk);
+		if (job->ended)
+			subscriber_set_ended(subscriber, job->close_reason);
 	} else if (!subscriber->pending) {
 		subscriber_release(subscriber);
 		subscriber_go_on(subscriber);
@@ -242,9 +245,9 @@ void subscriber_leave_replay(struct subscriber *subscriber)
 		replay_job_free(subscriber->at->fanout->replay, job);
 }
 
-/* Is the frame's id the window's position? Where the stream takes its ids from the events, it is
- * that of an event without one, and of a notice. */
-static bool has_window_id(const struct feed *feed, struct slice frame)
+/* Where the stream takes its ids from the events, those without one have the window's, and
+ * notices. */
+bool subscriber_has_window_id(const struct feed *feed, struct slice frame)
 {
 	struct position position;
 	const char *reason;
@@ -261,7 +264,7 @@ static bool has_window_id(const struct feed *feed, struct slice frame)
 void subscriber_append_with_id(const struct subscriber *subscriber, const struct position *position,
 			       struct slice frame, struct buffer *out)
 {
-	if (has_window_id(subscriber->at->feed, frame)) {
+	if (subscriber_has_window_id(subscriber->at->feed, frame)) {
 		feed_append_id_line(subscriber->at->feed, position, out);
 		frame = frame_after_id(frame);
 	}
@@ -275,7 +278,9 @@ static uint32_t merge_segment(struct subscriber *subscriber, const struct window
 	struct position *own = subscriber->own;
 	uint32_t events = 0;
 
-	for (; subscriber->cursor < end && out->len < FANOUT_SCRATCH_BYTES; subscriber->cursor++) {
+	for (; subscriber->state == SUBSCRIBER_LIVE && subscriber->cursor < end &&
+	       out->len < FANOUT_SCRATCH_BYTES;
+	     subscriber->cursor++) {
 		const struct window_entry *entry = window_entry_at(segment, subscriber->cursor);
 
 		if (entry->offset < position_get(own, entry->topic, entry->partition))
@@ -283,7 +288,11 @@ static uint32_t merge_segment(struct subscriber *subscriber, const struct window
 		position_set(own, entry->topic, entry->partition, entry->offset + 1);
 		if (!subscriber_matches(subscriber, segment, entry))
 			continue;
-		subscriber_append_with_id(subscriber, own, window_frame(segment, entry), out);
+		if (subscriber_ends_with(subscriber, segment, entry))
+			subscriber_append_last(subscriber, own, window_frame(segment, entry), out);
+		else
+			subscriber_append_with_id(subscriber, own, window_frame(segment, entry),
+						  out);
 		events += subscriber_count_entry(entry);
 	}
 	return events;
@@ -296,8 +305,8 @@ static void pass_over(struct subscriber *subscriber, uint64_t end)
 	const struct window_segment *next;
 	uint64_t after;
 
-	if (end == at->dispatched)
-		position_merge(subscriber->own, &at->position);
+	if (end == subscriber_horizon(subscriber))
+		position_merge(subscriber->own, subscriber_horizon_position(subscriber));
 	else if ((next = window_find(at->feed->window, end, &after)))
 		position_merge(subscriber->own, &next->start);
 	subscriber->cursor = end;
@@ -311,7 +320,8 @@ void subscriber_merge(struct subscriber *subscriber)
 	if (subscriber->state != SUBSCRIBER_LIVE)
 		return;
 	subscriber_hold(subscriber);
-	while (subscriber->cursor < subscriber->until && out.len < FANOUT_SCRATCH_BYTES) {
+	while (subscriber->state == SUBSCRIBER_LIVE && subscriber->cursor < subscriber->until &&
+	       out.len < FANOUT_SCRATCH_BYTES) {
 		uint64_t end;
 		const struct window_segment *segment =
 		    window_find(subscriber->at->feed->window, subscriber->cursor, &end);

@@ -32,7 +32,13 @@ static void say_connected(struct subscriber *subscriber, const struct position *
 static void go_live_at_head(struct subscriber *subscriber)
 {
 	subscriber->state = SUBSCRIBER_LIVE;
-	subscriber->cursor = subscriber->until = subscriber->at->dispatched;
+	subscriber->cursor = subscriber->until = subscriber_horizon(subscriber);
+}
+
+static void start_latest(struct subscriber *subscriber)
+{
+	say_connected(subscriber, &subscriber->at->position);
+	go_live_at_head(subscriber);
 }
 
 static void start_earliest(struct subscriber *subscriber)
@@ -109,7 +115,7 @@ static bool go_live_at(struct subscriber *subscriber, uint64_t sequence)
 	position_fini(&own);
 	subscriber->state = SUBSCRIBER_LIVE;
 	subscriber->cursor = sequence;
-	subscriber->until = subscriber->at->dispatched;
+	subscriber->until = subscriber_horizon(subscriber);
 	return true;
 }
 
@@ -118,6 +124,10 @@ static void start_last(struct subscriber *subscriber, uint32_t n)
 	struct sought sought = {.subscriber = subscriber, .left = n};
 	uint64_t sequence = 0;
 
+	if (!n) {
+		start_latest(subscriber);
+		return;
+	}
 	if (find_back(subscriber, &sought, is_last, &sequence) && go_live_at(subscriber, sequence))
 		conflation_spare(subscriber);
 	else
@@ -177,10 +187,11 @@ static bool resume_custom_from_window(struct subscriber *subscriber, struct slic
 
 	if (!find_back(subscriber, &sought, has_sought_id, &sequence))
 		return false;
-	if (sequence + 1 < subscriber->at->dispatched)
-		return go_live_at(subscriber, sequence + 1);
-	say_connected(subscriber, &subscriber->at->position);
-	go_live_at_head(subscriber);
+	if (sequence + 1 == subscriber->at->dispatched)
+		start_latest(subscriber);
+	else if (!go_live_at(subscriber, sequence + 1))
+		return false;
+	subscriber_end_after(subscriber, sequence);
 	return true;
 }
 
@@ -192,8 +203,7 @@ void subscriber_miss_custom_id(struct subscriber *subscriber)
 		start_earliest(subscriber);
 		break;
 	case STREAM_GAP_LATEST:
-		say_connected(subscriber, &subscriber->at->position);
-		go_live_at_head(subscriber);
+		start_latest(subscriber);
 		break;
 	case STREAM_GAP_CLOSE:
 		subscriber_end(subscriber, CLOSE_GAP, (struct slice){0});
@@ -223,18 +233,15 @@ static void start_since(struct subscriber *subscriber)
 
 static void start(struct subscriber *subscriber)
 {
-	const struct stream *stream = subscriber->at->feed->stream;
-
-	switch (stream->start) {
+	switch (subscriber->at->feed->stream->start) {
 	case STREAM_START_LATEST:
-		say_connected(subscriber, &subscriber->at->position);
-		go_live_at_head(subscriber);
+		start_latest(subscriber);
 		break;
 	case STREAM_START_EARLIEST:
 		start_earliest(subscriber);
 		break;
 	case STREAM_START_LAST:
-		start_last(subscriber, stream->start_last);
+		start_last(subscriber, subscriber->last);
 		break;
 	case STREAM_START_CURRENT:
 		say_connected(subscriber, NULL);
@@ -245,6 +252,7 @@ static void start(struct subscriber *subscriber)
 
 void subscriber_attach(struct subscriber *subscriber)
 {
+	subscriber_mark_bound(subscriber);
 	if (subscriber->asked) {
 		resume(subscriber, subscriber->asked);
 		position_fini(subscriber->asked);

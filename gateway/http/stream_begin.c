@@ -20,6 +20,7 @@ struct stream_beginning {
 	bool has_stale_cursor;
 	struct checks *bound;
 	struct stream_filter *filter;
+	struct stream_extent extent;
 };
 
 /* What was revoked since the token was checked was not looked for here. */
@@ -44,6 +45,10 @@ void stream_begin(void *context, struct http_stream *stream)
 	    .has_stale_cursor = beginning->has_stale_cursor,
 	    .tracked = beginning->cursor,
 	    .interval_ms = beginning->interval_ms,
+	    .has_last = beginning->extent.has_last,
+	    .last = beginning->extent.last,
+	    .is_bounded = beginning->extent.is_bounded,
+	    .end_when = beginning->extent.end_when,
 	    .checks = checks,
 	    .welcome = buffer_slice(&beginning->welcome),
 	};
@@ -73,6 +78,7 @@ void stream_begin(void *context, struct http_stream *stream)
 	auth_holder_free(beginning->holder);
 	checks_unref(checks);
 	checks_unref(beginning->bound);
+	checks_unref(beginning->extent.end_when);
 	free(beginning);
 }
 
@@ -110,6 +116,8 @@ struct stream_beginning *stream_beginning_new(struct stream_opening *opening)
 	beginning->filter = opening->filter;
 	beginning->welcome = opening->welcome;
 	opening->welcome = (struct buffer){0};
+	beginning->extent = opening->extent;
+	opening->extent.end_when = NULL;
 	opening->bound = NULL;
 	opening->filter = NULL;
 	opening->feed = NULL;

@@ -20,12 +20,15 @@ struct stream_filter {
 	struct checks *bound;          /* since then: the stream's own */
 };
 
-static bool refuse_to_bind(struct http_request *request, const struct stream_caller *caller, int rc,
-			   const struct pattern_error *error)
+bool stream_filter_refuse(struct http_request *request, const struct stream_caller *caller,
+			  const char *name, int rc, const struct pattern_error *error)
 {
+	char detail[100];
+
+	snprintf(detail, sizeof(detail), "The token lacks a claim that this stream's %s needs.",
+		 name);
 	if (rc == ERROR_NOT_FOUND && caller->claims)
-		problem_reply(request, 403,
-			      "The token lacks a claim that this stream's filter needs.", NULL, 0);
+		problem_reply(request, 403, detail, NULL, 0);
 	else if (rc == ERROR_NOT_FOUND)
 		stream_reply_unauthorized(request, caller);
 	else
@@ -96,7 +99,7 @@ static bool add_own(struct http_request *request, const struct stream *stream,
 		return true;
 	rc = pattern_bind(stream->filter, variables, &filters->patterns[filters->count], &error);
 	if (rc)
-		return refuse_to_bind(request, caller, rc, &error);
+		return stream_filter_refuse(request, caller, "filter", rc, &error);
 	filters->count++;
 	return true;
 }

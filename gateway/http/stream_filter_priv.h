@@ -28,6 +28,10 @@ bool stream_filter_bind(struct http_request *request, struct slice query,
 			const struct stream *stream, const struct stream_caller *caller,
 			const json_t *variables, struct checks **bound);
 
+/* Answers a request to whose values a pattern of the stream, `name`, cannot be bound; false. */
+bool stream_filter_refuse(struct http_request *request, const struct stream_caller *caller,
+			  const char *name, int rc, const struct pattern_error *error);
+
 /* Whether the request has to wait until the filters of its subject are known. */
 bool stream_filter_waits(struct http_request *request, const struct stream *stream,
 			 const struct stream_caller *caller);

@@ -22,6 +22,7 @@ void stream_opening_fini(struct stream_opening *opening)
 	buffer_free(&opening->welcome);
 	stream_cursor_key_fini(&opening->cursor);
 	checks_unref(opening->bound);
+	checks_unref(opening->extent.end_when);
 	stream_filter_free(opening->filter);
 }
 
@@ -189,5 +190,5 @@ bool stream_opening_read(struct stream_opening *opening)
 {
 	return read_params(opening) && read_interval(opening) && check_access(opening) &&
 	       open_feed(opening) && stream_resume_read(opening) && make_keys(opening) &&
-	       render_welcome(opening) && bind_filters(opening);
+	       render_welcome(opening) && bind_filters(opening) && stream_extent_read(opening);
 }

@@ -11,6 +11,14 @@
 #include "http/stream_filter_priv.h"
 #include "http/stream_priv.h"
 
+/* How much of the stream the request is for. */
+struct stream_extent {
+	bool has_last; /* how many of the last events come first */
+	uint32_t last;
+	bool is_bounded;         /* it does not follow */
+	struct checks *end_when; /* a reference; NULL: the feed's own counts */
+};
+
 struct stream_opening {
 	struct http_request *request;
 	const struct route *route;
@@ -37,6 +45,7 @@ struct stream_opening {
 	struct buffer welcome;        /* the stream's welcome event; empty: it has none */
 	struct checks *bound;         /* a reference; NULL: route keys alone decide */
 	struct stream_filter *filter; /* NULL: nothing narrows the stream for its subject */
+	struct stream_extent extent;
 };
 
 /* All but the cursor, into an opening whose first fields are set, down to the query. */
@@ -45,6 +54,9 @@ void stream_opening_fini(struct stream_opening *opening);
 
 /* Answers the request with a problem; false, for the step to return. */
 bool stream_opening_fail(struct stream_opening *opening, int status, const char *detail);
+
+/* stream_extent.c: where it ends, and how many of the last events come first. */
+bool stream_extent_read(struct stream_opening *opening);
 
 /* stream_resume.c: where it begins. */
 

@@ -9,6 +9,7 @@
  *     Last-Event-ID, since  stream_resume.c
  *     route keys, welcome   stream_opening.c
  *     the subject's filters stream_filter.c (stream_auth.c has waited for them)
+ *     its extent            stream_extent.c
  *     cursor                stream_cursor.c (waits for PostgreSQL, and starts over)
  *     head                  stream_handler.c
  *     subscriber            stream_begin.c

@@ -39,5 +39,7 @@ void position_truncate(struct position *position, uint32_t topic, uint32_t count
 bool position_at_or_before(const struct position *a, const struct position *b);
 /* Moves each partition of `to` forward to `from`'s where that is higher. */
 void position_merge(struct position *to, const struct position *from);
+/* Moves each partition of `to` back to `most`'s where that is lower. */
+void position_limit(struct position *to, const struct position *most);
 
 #endif

@@ -33,6 +33,9 @@ struct stream_param {
 
 enum stream_access { STREAM_CLOSED, STREAM_PUBLIC, STREAM_PATTERN };
 
+/* Of {"last": N}. */
+enum { STREAM_START_LAST_MAX = 1000000 };
+
 enum stream_start {
 	STREAM_START_LATEST,
 	STREAM_START_EARLIEST,
@@ -91,7 +94,14 @@ struct stream {
 	struct mapping *mapping;
 	unsigned parts; /* enum document_part bits that filter and mapping need together */
 	enum stream_start start;
-	uint32_t start_last; /* for STREAM_START_LAST */
+	uint32_t start_last; /* for STREAM_START_LAST, where the configuration names it */
+	/* Likewise, where a request does: an integer, of params. NULL: none. */
+	const struct stream_param *start_last_param;
+	/* The stream ends when it has given what there is, where a request says false: a boolean,
+	 * of params. NULL: none. */
+	const struct stream_param *follow_param;
+	struct pattern *end_when; /* over the same as `filter`: the stream ends with the first
+				     event that matches; NULL: none does */
 	enum stream_on_gap on_gap;
 	enum stream_tombstones tombstones;
 	char *tombstone_event; /* of STREAM_TOMBSTONES_NAMED; else NULL */
@@ -109,7 +119,7 @@ struct stream {
 	bool user_filters;        /* rows of user_filter narrow what a subject receives */
 	bool client_filters;      /* a request may narrow its stream: ?filter=, or a body */
 	bool keeps_records;       /* subscribers may have checks (feed/checks.h): for those
-				     filters, or as `filter` is inexact */
+				     filters, as `filter` is inexact, or for `end_when` */
 	uint64_t filter_hash;     /* of the filter's source; the same in every process; 0: none */
 	uint64_t
 	    journal_retain_ms; /* how long the journal keeps its events; 0: it has no journal */
@@ -155,6 +165,10 @@ MUST_CHECK int stream_append_welcome(const struct stream *stream, const json_t *
  */
 MUST_CHECK int stream_read_interval(const struct stream *stream, const json_t *variables,
 				    uint32_t *interval_ms, char reason[256]);
+
+/* The request's value of a parameter, borrowed; NULL: it has none. `variables` are
+ * stream_read_params()'. */
+const json_t *stream_param_value(const struct stream_param *param, const json_t *variables);
 
 void stream_free(struct stream *stream);
 

@@ -17,6 +17,8 @@ struct pattern;
 /* All of the patterns have to match; they are without variables (pattern_bind()). Takes them over,
  * not the array. None at all: everything passes. The reference is the caller's. */
 struct checks *checks_new(struct pattern *const *patterns, size_t count);
+/* One pattern, which is borrowed. The reference is the caller's. */
+struct checks *checks_new_borrowed(const struct pattern *pattern);
 /* Nothing passes. The reference is the caller's. */
 struct checks *checks_new_closed(void);
 

@@ -14,6 +14,9 @@
 	X(MAX_AGE, "max_age", DEBUG, "The stream was as old as its max_age lets it be.")           \
 	X(IDLE, "idle", DEBUG, "No event was for it within its idle_timeout.")                     \
 	X(GAP, "gap", INFO, "Missed events can't be had and the stream says on_gap: close.")       \
+	X(BACKLOG, "backlog", DEBUG,                                                               \
+	  "All is sent that there was when the request came, which did not want to follow.")       \
+	X(END_WHEN, "end_when", DEBUG, "An event was sent that the stream's end_when matches.")    \
 	X(DRAIN, "drain", INFO, "The gateway is shutting down.")                                   \
 	X(LIMIT, "limit", WARN, "A limit of the gateway was reached.")                             \
 	X(ERROR, "error", WARN, "The socket failed.")

@@ -17,6 +17,8 @@
 #include "event/stream.h"
 #include "feed/window.h"
 
+struct checks;
+
 struct feed {
 	const struct stream *stream; /* borrowed */
 	char **topics;               /* owned; numbered in this order in positions */
@@ -25,7 +27,9 @@ struct feed {
 	uint64_t journal_key;  /* the same of name, topics, filter and what becomes of records that
 				  are no plain events: what the journal's rows belong to */
 	struct window *window; /* owned */
-	_Atomic bool ready;    /* caught up with all its topics once */
+	struct checks *end_when;      /* a reference: the stream's, where it is the same for all
+					 requests; else NULL */
+	_Atomic bool ready;           /* caught up with all its topics once */
 	_Atomic uint32_t subscribers; /* on all loops */
 	_Atomic uint64_t skipped;     /* records that it wanted and could not send */
 	struct log_limit skip_log;

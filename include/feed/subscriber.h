@@ -36,11 +36,17 @@ struct subscriber_start {
 	int64_t since_ms;       /* since 1970, not negative */
 	bool tracked;           /* subscriber_position() will be asked */
 	bool has_stale_cursor;  /* its cursor's position is another feed's: that is a gap, first */
-	uint32_t interval_ms;   /* at most one event in so long, or one of each key where the
-				   stream's interval is per key; 0: every event */
-	struct checks *checks;  /* what narrows it, borrowed: it takes a reference of its own; not
-				   NULL only where the stream keeps records */
-	struct slice welcome;   /* the frame that comes after `connected`, without an id: copied */
+	bool has_last;          /* the request says how many of the last events come first, for
+				   STREAM_START_LAST; else the stream does */
+	uint32_t last;          /* 0: none, as for STREAM_START_LATEST */
+	bool is_bounded; /* ends when it has what there is at its attachment, by an `end` event */
+	struct checks *end_when; /* it ends with the first event that passes, borrowed likewise;
+				    NULL: the feed's own count */
+	struct checks *checks;   /* what narrows it, borrowed: it takes a reference of its own; not
+				    NULL only where the stream keeps records */
+	uint32_t interval_ms;    /* at most one event in so long, or one of each key where the
+				    stream's interval is per key; 0: every event */
+	struct slice welcome;    /* the frame that comes after `connected`, without an id: copied */
 };
 
 /*

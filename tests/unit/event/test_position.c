@@ -135,6 +135,28 @@ static void test_position_merge_takes_the_higher(void **state)
 	position_fini(&from);
 }
 
+/* Limiting takes the lower offset of each partition; what the limit lacks is 0 there. */
+static void test_position_limit_takes_the_lower(void **state)
+{
+	struct position to, most;
+
+	(void)state;
+	init_three(&to);
+	init_three(&most);
+	position_set(&most, 0, 0, 5);
+	position_set(&most, 0, 1, 25);
+	position_set(&most, 1, 2, 7);
+	position_set(&to, 0, 2, 9);
+	position_limit(&to, &most);
+	assert_int_equal(position_get(&to, 0, 0), 5);
+	assert_int_equal(position_get(&to, 0, 1), 20);
+	assert_int_equal(position_get(&to, 0, 2), 0);
+	assert_int_equal(position_get(&to, 1, 0), 30);
+	assert_int_equal(position_get(&to, 1, 2), 0);
+	position_fini(&to);
+	position_fini(&most);
+}
+
 /* A position of fewer topics, as a forged id may carry, gains those that it lacks: set or merged.
  */
 static void test_position_of_fewer_topics_grows(void **state)
@@ -186,6 +208,7 @@ int main(void)
 	    cmocka_unit_test(test_position_assign_replaces_any_shape),
 	    cmocka_unit_test(test_position_order_looks_at_every_partition),
 	    cmocka_unit_test(test_position_merge_takes_the_higher),
+	    cmocka_unit_test(test_position_limit_takes_the_lower),
 	    cmocka_unit_test(test_position_of_fewer_topics_grows),
 	    cmocka_unit_test(test_position_truncate_forgets_the_rest),
 	};

@@ -426,6 +426,117 @@ static void test_stream_wrong_start_is_refused(void **state)
 	}
 }
 
+#define COUNTED ", \"params\": {\"n\": {\"type\": \"integer\", \"maximum\": 50}}"
+
+/* How many of the last events come first may be a parameter's. */
+static void test_stream_start_takes_its_count_from_a_parameter(void **state)
+{
+	struct stream stream =
+	    read_stream(STREAM(COUNTED ", \"start\": {\"last\": \"{query.n}\"}"));
+	json_t *variables = json_pack("{s:{s:i}}", "query", "n", 7);
+
+	(void)state;
+	assert_int_equal(stream.start, STREAM_START_LAST);
+	assert_ptr_equal(stream.start_last_param, &stream.params[0]);
+	assert_int_equal(json_integer_value(stream_param_value(stream.start_last_param, variables)),
+			 7);
+	json_object_clear(variables);
+	assert_null(stream_param_value(stream.start_last_param, variables));
+	json_decref(variables);
+	config_fini(&stream_table, &stream);
+}
+
+/* With end_when the last event comes first where nothing else is said; and records are kept for it.
+ */
+static void test_stream_with_an_end_starts_with_the_last_event(void **state)
+{
+	static const struct {
+		const char *members;
+		enum stream_start start;
+		uint32_t last;
+	} rows[] = {
+	    {"", STREAM_START_LAST, 1},
+	    {", \"start\": {\"last\": 3}", STREAM_START_LAST, 3},
+	    {", \"start\": \"earliest\"", STREAM_START_EARLIEST, 0},
+	    {", \"start\": \"current\"", STREAM_START_CURRENT, 0},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		char text[512];
+		struct stream stream;
+
+		snprintf(text, sizeof(text),
+			 STREAM(", \"end_when\": {\"value\": {\"id\": [\"{path.id}\"]}}%s"),
+			 rows[i].members);
+		stream = read_stream(text);
+		assert_non_null(stream.end_when);
+		assert_true(stream.keeps_records);
+		assert_int_equal(stream.parts, 0);
+		assert_int_equal(stream.start, rows[i].start);
+		assert_int_equal(stream.start_last, rows[i].last);
+		config_fini(&stream_table, &stream);
+	}
+}
+
+/* A follow that is a boolean, wherever a request has it. */
+static void test_stream_follow_is_a_boolean_parameter(void **state)
+{
+	struct stream stream = read_stream(
+	    STREAM(", \"params\": {\"tail\": {\"in\": \"header\", \"type\": \"boolean\"}},"
+		   " \"follow\": \"{header.tail}\""));
+
+	(void)state;
+	assert_string_equal(stream.follow_param->name, "tail");
+	assert_null(stream.end_when);
+	assert_false(stream.keeps_records);
+	config_fini(&stream_table, &stream);
+}
+
+/* What a stream ends with, and what it starts with beside that, must make sense. */
+static void test_stream_wrong_end_is_refused(void **state)
+{
+	static const struct {
+		const char *text, *start;
+	} rows[] = {
+	    {STREAM(",\n\"end_when\": {\"vlue\": [1]}"), "f:2: /end_when/vlue: "},
+	    {STREAM(",\n\"end_when\": {\"claims\": {\"sub\": [1]}}"), "f:2: /end_when/claims: "},
+	    {STREAM(",\n\"end_when\": \"done\""), "f:2: /end_when: "},
+	    {STREAM(",\n\"end_when\": null"), "f:2: /end_when: "},
+	    {STREAM(",\n\"end_when\": {\"key\": [1]}"),
+	     "f:2: /end_when/key/0: the key is a string"},
+	    {STREAM(",\n\"end_when\": {\"value\": [\"{query.id}\"]}"),
+	     "f:2: /end_when/value/0: \"{query.id}\" is not declared; did you mean "
+	     "\"{path.id}\"?\n"},
+	    {STREAM(",\n\"start\": \"latest\",\n\"end_when\": {\"value\": [1]}"),
+	     "f:2: /start: is \"latest\", so that who comes after the event of \"end_when\""},
+	    {STREAM(",\n\"follow\": true"), "f:2: /follow: names no parameter: "},
+	    {STREAM(",\n\"follow\": \"{query.follow}\""), "f:2: /follow: names no parameter: "},
+	    {STREAM(",\n\"follow\": \"{path.id\""), "f:2: /follow: names no parameter: "},
+	    {STREAM(",\n\"follow\": \"{path.id}\""),
+	     "f:2: /follow: is true or false: declare \"id\" with \"type\": \"boolean\"\n"},
+	    {STREAM(",\n\"start\": {\"last\": \"{query.n}\"}"),
+	     "f:2: /start/last: names no parameter: "},
+	    {STREAM(",\n\"start\": {\"last\": \"{path.id}\"}"),
+	     "f:2: /start/last: is how many events: declare \"id\" with \"type\": \"integer\"\n"},
+	    {STREAM(", \"params\": {\"n\": {\"type\": \"integer\", \"maximum\": 1000001}},"
+		    "\n\"start\": {\"last\": \"{query.n}\"}"),
+	     "f:2: /start/last: is 0 to 1000000 events: give \"n\" a \"maximum\" among them\n"},
+	    {STREAM(", \"params\": {\"n\": {\"type\": \"integer\", \"default\": -1}},"
+		    "\n\"start\": {\"last\": \"{query.n}\"}"),
+	     "f:2: /start/last: is 0 to 1000000 events: give \"n\" a \"default\" among them\n"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		char *errors = errors_of(rows[i].text);
+
+		if (strncmp(errors, rows[i].start, strlen(rows[i].start)))
+			fail_msg("%s gives %s", rows[i].text, errors);
+		free(errors);
+	}
+}
+
 /* A parameter's declaration must make sense by itself and with the path. */
 static void test_stream_wrong_params_are_refused(void **state)
 {
@@ -577,7 +688,7 @@ static void test_stream_wrong_path_hides_no_other_error(void **state)
 		     "f:1: /path: is no path template: it does not start with \"/\"\n"
 		     "f:3: /start: is 1, but must be \"latest\", \"earliest\", \"current\" or "
 		     "{\"last\": N}, N "
-		     "from 1 to 1000000 events\n");
+		     "from 1 to 1000000 events or \"{query.NAME}\"\n");
 }
 
 /* A topic from the path is one that the list allows, and a legal name. */
@@ -817,6 +928,10 @@ int main(void)
 	    cmocka_unit_test(test_stream_wrong_life_is_refused),
 	    cmocka_unit_test(test_stream_welcome_is_a_frame_of_the_requests_values),
 	    cmocka_unit_test(test_stream_wrong_start_is_refused),
+	    cmocka_unit_test(test_stream_start_takes_its_count_from_a_parameter),
+	    cmocka_unit_test(test_stream_with_an_end_starts_with_the_last_event),
+	    cmocka_unit_test(test_stream_follow_is_a_boolean_parameter),
+	    cmocka_unit_test(test_stream_wrong_end_is_refused),
 	    cmocka_unit_test(test_stream_wrong_params_are_refused),
 	    cmocka_unit_test(test_stream_wrong_filters_are_refused),
 	    cmocka_unit_test(test_stream_pattern_errors_have_their_place),

@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include "feed/checks.h"
 #include "feed/subscriber_priv.h"
 #include "world.h"
 
@@ -49,10 +50,10 @@ static void put(int user, bool tombstone)
 
 static void settle(void)
 {
-	for (int quiet = 0; quiet < 200; quiet++) {
+	for (int quiet = 0, tries = 0; quiet < 200 && tries < 20000; quiet++, tries++) {
 		turn(&world, true);
 		tick(&world);
-		if (take(&client, SIZE_MAX))
+		if (take(&client, SIZE_MAX) || client.subscriber->state == SUBSCRIBER_REPLAYING)
 			quiet = 0;
 		usleep(200);
 	}
@@ -102,6 +103,35 @@ static void test_replay_current_is_not_repeated_to_one_with_an_id(void **state)
 	connect_client(&client);
 	settle();
 	assert_int_equal(seen_count, USERS + 10);
+	end_alone(&world, &client);
+}
+
+/* An event of the state that a stream ends with is the last of it; its id is final. */
+static void test_replay_current_ends_with_its_event(void **state)
+{
+	json_t *source = json_pack("{s:[s]}", "key", "3");
+	struct pattern_error error;
+	struct pattern *pattern;
+
+	(void)state;
+	assert_int_equal(pattern_compile(source, NULL, &pattern, &error), 0);
+	json_decref(source);
+	open_world_that_keeps(&world, 16 << 10, false, true);
+	world.stream.start = STREAM_START_CURRENT;
+	init_client(&client, &world, -1);
+	client.judge = keep_seen;
+	client.end_when = checks_new(&pattern, 1);
+	seen_count = 0;
+	/* By time: users 0 to 4 have one event each, 5 and 6 a second one of their partitions. */
+	for (int user = 0; user < USERS; user++)
+		put(user, false);
+	turn(&world, true);
+	connect_client(&client);
+	wait_for(&client, &client.ends);
+	assert_int_equal(seen_count, 4);
+	assert_int_equal(seen[3].partition, 3);
+	assert_true(subscriber_ended(client.subscriber));
+	checks_unref(client.end_when);
 	end_alone(&world, &client);
 }
 
@@ -252,6 +282,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_replay_current_gives_each_key_once_then_what_comes),
 	    cmocka_unit_test(test_replay_current_is_not_repeated_to_one_with_an_id),
+	    cmocka_unit_test(test_replay_current_ends_with_its_event),
 	    cmocka_unit_test(test_replay_current_tombstone_removes_the_key),
 	    cmocka_unit_test(test_replay_current_skipped_tombstone_removes_the_key),
 	    cmocka_unit_test(test_replay_current_of_too_many_keys_ends),

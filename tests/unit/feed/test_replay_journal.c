@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "base/metrics.h"
+#include "feed/checks.h"
 #include "feed/subscriber_priv.h"
 #include "world.h"
 
@@ -474,9 +475,9 @@ static void test_replay_journal_and_kafka_in_turn_are_exact(void **state)
 /* Takes for as long as anything comes. */
 static void settle(void)
 {
-	for (int quiet = 0; quiet < 200; quiet++) {
+	for (int quiet = 0, tries = 0; quiet < 200 && tries < 20000; quiet++, tries++) {
 		turn(&world, true);
-		if (take(&client, SIZE_MAX))
+		if (take(&client, SIZE_MAX) || client.subscriber->state == SUBSCRIBER_REPLAYING)
 			quiet = 0;
 		usleep(200);
 	}
@@ -673,6 +674,122 @@ static void test_replay_journal_away_is_asked_again_for_a_custom_id(void **state
 	end_alone(&world, &client);
 }
 
+/* The one event of partition 4 that has this offset. */
+static struct checks *end_at(int64_t offset)
+{
+	static const char *const roots[] = {"value", NULL};
+	const struct pattern_scope scope = {find_variable, NULL, roots};
+	json_t *source =
+	    json_pack("{s:{s:[i], s:[I]}}", "value", "p", PARTITIONS - 1, "o", (json_int_t)offset);
+	struct pattern_error error;
+	struct pattern *pattern;
+
+	assert_int_equal(pattern_compile(source, &scope, &pattern, &error), 0);
+	json_decref(source);
+	return checks_new(&pattern, 1);
+}
+
+/* Until the end has come, which it does. */
+static void wait_for_end(void)
+{
+	wait_for(&client, &client.ends);
+	assert_true(subscriber_ended(client.subscriber));
+	assert_int_equal(client.gaps, 0);
+}
+
+/* A user's last event is an end that only the journal still has: who comes late gets it, and the
+ * end. */
+static void test_replay_journal_last_finds_the_end(void **state)
+{
+	struct subscriber_start start = {0};
+	int64_t last = 600;
+
+	(void)state;
+	reset_journal();
+	open_world_that_keeps(&world, 16 << 10, true, true);
+	init_client(&client, &world, 3);
+	for (int i = 0; i < 5000; i++)
+		produce(&world);
+	for (int p = 0; p < PARTITIONS; p++)
+		for (int64_t o = last; o < world.log.high[p]; o++)
+			world.log.user[p][o] = p == PARTITIONS - 1 && o == last ? 3 : 2;
+	turn(&world, true);
+	kafka_keeps(10);
+	journal_reaches(5);
+	world.stream.start = STREAM_START_LAST;
+	world.stream.start_last = 1;
+	client.any_start = true;
+	memset(client.next, -1, sizeof(client.next));
+	start.end_when = end_at(last);
+	connect_with(&start);
+	wait_for_end();
+	assert_int_equal(client.received, 1);
+	assert_int_equal(client.next[PARTITIONS - 1], last + 1);
+	checks_unref(start.end_when);
+	end_alone(&world, &client);
+}
+
+/* A request for what there is gets it from the journal and the window, or Kafka, and not what comes
+ * meanwhile. */
+static void test_replay_journal_and_kafka_are_what_there_is(void **state)
+{
+	const struct subscriber_start start = {.is_bounded = true};
+	int64_t there[PARTITIONS];
+
+	(void)state;
+	for (int filtered = 0; filtered < 2; filtered++) {
+		begin_with_history(16 << 10, filtered);
+		/* Partition beside partition, so that the window has some of each. */
+		for (int i = 0; i < 60; i++)
+			produce_all(2);
+		journal_reaches(2);
+		world.stream.start = STREAM_START_EARLIEST;
+		for (int p = 0; p < PARTITIONS; p++)
+			client.next[p] = 100;
+		connect_with(&start);
+		for (int p = 0; p < PARTITIONS; p++)
+			there[p] = world.log.high[p];
+		produce_all(20);
+		wait_for_end();
+		for (int p = 0; p < PARTITIONS; p++) {
+			assert_true(client.next[p] <= there[p]);
+			for (int64_t o = client.next[p]; o < there[p]; o++)
+				assert_true(filtered && world.log.user[p][o] != client.user);
+		}
+		end_alone(&world, &client);
+	}
+}
+
+/* Who comes back with the id of the stream's own of its last event is told of the end; others go
+ * on. */
+static void test_replay_journal_custom_id_of_the_end_is_the_end(void **state)
+{
+	(void)state;
+	for (int64_t end = 299; end < 302; end++) {
+		struct subscriber_start start = {.custom_id = SLICE_LIT("300")};
+
+		reset_journal();
+		open_world_that_keeps(&world, 16 << 10, false, true);
+		init_client(&client, &world, -1);
+		produce_all(5000);
+		kafka_keeps(10);
+		journal_reaches(5);
+		set_mapping(&world, "{\"id\": \"/value/o\"}");
+		for (int p = 0; p < PARTITIONS; p++)
+			client.next[p] = 301;
+		start.end_when = end_at(end);
+		connect_with(&start);
+		if (end < 300)
+			drain(&client, 1);
+		else
+			wait_for_end();
+		assert_int_equal(client.received > 0, end != 300);
+		assert_int_equal(client.connected, 1);
+		checks_unref(start.end_when);
+		end_alone(&world, &client);
+	}
+}
+
 /* A stop does not wait for a journal that does not answer. */
 static void test_replay_journal_that_hangs_is_interrupted_by_the_stop(void **state)
 {
@@ -752,6 +869,9 @@ int main(void)
 	    TEST(test_replay_journal_new_partition_begins_after_no_custom_id),
 	    TEST(test_replay_journal_without_the_custom_id_is_a_gap),
 	    TEST(test_replay_journal_away_is_asked_again_for_a_custom_id),
+	    TEST(test_replay_journal_last_finds_the_end),
+	    TEST(test_replay_journal_and_kafka_are_what_there_is),
+	    TEST(test_replay_journal_custom_id_of_the_end_is_the_end),
 	    TEST(test_replay_journal_that_hangs_is_interrupted_by_the_stop),
 	    TEST(test_replay_journal_of_an_older_log_is_not_read),
 	    cmocka_unit_test(test_replay_journal_serves_a_state_that_has_all_tombstones),

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/base64url.h"
 #include "base/mem.h"
 #include "event/document.h"
 #include "event/event_id.h"
@@ -311,8 +312,12 @@ struct client {
 	bool awaits_welcome; /* it was promised one, right after `connected` */
 	bool was_connected;  /* the frame before was that */
 	bool connected_has_id;
-	struct checks *checks; /* given at the start; borrowed */
 	uint32_t interval_ms;
+	struct checks *checks;   /* given at the start; borrowed */
+	struct checks *end_when; /* likewise */
+	bool is_bounded;
+	bool has_final_id;
+	uint64_t ends;
 	/* Judges an event in place of what is checked otherwise. */
 	void (*judge)(struct client *client, int partition, int64_t offset);
 };
@@ -351,6 +356,8 @@ static inline void connect_client_to(struct client *client, struct replica *at)
 	unsigned flags;
 
 	start.checks = client->checks;
+	start.end_when = client->end_when;
+	start.is_bounded = client->is_bounded;
 	start.tracked = client->tracked;
 	start.welcome = WELCOME;
 	client->awaits_welcome = true;
@@ -461,6 +468,21 @@ static inline bool take_welcome(struct client *client, const char *text, struct 
 	return true;
 }
 
+/* The flags are the id's second byte. */
+static inline bool is_final(struct slice id)
+{
+	uint8_t bytes[3];
+
+	return id.len > 4 && !base64url_decode((struct slice){id.base, 4}, bytes) &&
+	       bytes[0] == 1 && bytes[1] & EVENT_ID_FINAL;
+}
+
+static inline void take_end(struct client *client)
+{
+	assert_true(client->has_final_id);
+	client->ends++;
+}
+
 static inline void check_frame(struct client *client, struct slice frame)
 {
 	char text[2048];
@@ -468,6 +490,7 @@ static inline void check_frame(struct client *client, struct slice frame)
 	const char *data;
 
 	assert_true(frame.len < sizeof(text));
+	assert_int_equal(client->ends, 0);
 	memcpy(text, frame.base, frame.len);
 	text[frame.len] = '\0';
 	if (take_welcome(client, text, id))
@@ -476,6 +499,7 @@ static inline void check_frame(struct client *client, struct slice frame)
 	if (id.len) {
 		memcpy(client->last_event_id, id.base, id.len);
 		client->last_event_id[id.len] = '\0';
+		client->has_final_id = is_final(id);
 	}
 	data = strstr(text, "data: ");
 	if (strstr(text, "event: connected"))
@@ -488,6 +512,8 @@ static inline void check_frame(struct client *client, struct slice frame)
 		client->timeouts++;
 	else if (strstr(text, "event: heartbeat"))
 		client->heartbeats++;
+	else if (strstr(text, "event: end"))
+		take_end(client);
 	else if (data)
 		check_event(client, data + 6);
 	else
