@@ -6,6 +6,7 @@ so the gateway alone refuses it. Besides, the samples are right for both. Writes
 """
 
 import copy
+import glob
 import json
 import os
 import subprocess
@@ -16,7 +17,7 @@ import jsonschema
 
 BINARY = os.environ.get("SLUICE_BINARY", "build/release/sluice")
 SCHEMA = "conf/sluice.schema.json"
-SAMPLES = ["conf/sluice.json", "conf/dev.json"]
+SAMPLES = ["conf/sluice.json", "conf/dev.json", *sorted(glob.glob("conf/examples/*.json"))]
 ABSENT = object()
 SECRET = "0123456789abcdef0123456789abcdef"
 
@@ -279,14 +280,22 @@ class Tester:
                 self.check(f"{what}: {pointer or 'the file'} {shown}", config, schema_takes, gateway_takes, file.name)
 
 
-def main():
-    tester = Tester()
+def check_all(tester):
     for sample in SAMPLES:
         with open(sample, encoding="utf-8") as file:
             tester.check(f"good: {sample}", json.load(file), True, True, sample)
     tester.check_rows("good", GOOD, True, True)
     tester.check_rows("bad", BAD, False, False)
     tester.check_rows("beyond a schema", BEYOND, True, False)
+
+
+def main():
+    tester = Tester()
+    with tempfile.NamedTemporaryFile("w", suffix=".key", encoding="utf-8") as secret:
+        secret.write(SECRET)
+        secret.flush()
+        os.environ["SLUICE_JWT_SECRET_FILE"] = secret.name
+        check_all(tester)
     print(f"1..{tester.count}")
     sys.exit(tester.failures > 0)
 
