@@ -327,6 +327,31 @@ static void test_conflation_end_comes_after_all_that_is_due(void **state)
 	}
 }
 
+/* The last event may be among all that waits, which the window is about to lose: what is due goes
+ * out before its time, and nothing is read again. */
+static void test_conflation_end_endangered_goes_out_early(void **state)
+{
+	const struct window *window;
+
+	(void)state;
+	begin(64 << 10, BY_NOTHING, false);
+	come_and_wait();
+	window = client->subscriber->at->feed->window;
+	while (!window_tail(window) || client->subscriber->cursor - window_tail(window) >
+					   (client->subscriber->until - window_tail(window)) / 4) {
+		if (!window_tail(window))
+			pass_interval();
+		put(KEY, 0);
+	}
+	seen_count = 0;
+	client->at->fanout->now_ms += 500;
+	conflation_tick(client->at->fanout);
+	take(client, SIZE_MAX);
+	assert_int_equal(seen_count, 1);
+	assert_int_equal(client->subscriber->state, SUBSCRIBER_LIVE);
+	leave();
+}
+
 /* The window loses what is due, with the end in it, while the client takes it: it is read again. */
 static void test_conflation_end_that_is_due_and_dropped_comes(void **state)
 {
@@ -416,6 +441,7 @@ int main(void)
 	    cmocka_unit_test(test_conflation_end_that_is_read_again_is_the_last),
 	    cmocka_unit_test(test_conflation_end_has_the_position_of_both_replicas),
 	    cmocka_unit_test(test_conflation_end_comes_after_all_that_is_due),
+	    cmocka_unit_test(test_conflation_end_endangered_goes_out_early),
 	    cmocka_unit_test(test_conflation_end_that_is_due_and_dropped_comes),
 	    cmocka_unit_test(test_conflation_end_is_what_the_checks_of_then_let_pass),
 	    cmocka_unit_test(test_conflation_end_that_is_handed_over_is_the_end),

@@ -41,7 +41,7 @@ struct watcher {
 static struct world world;
 static struct watcher watchers[CLIENTS];
 static struct checks *end_when, *checks[KEYS];
-static uint64_t ended_by[CLOSE_REASON_COUNT], states, ends_in_states;
+static uint64_t ended_by[CLOSE_REASON_COUNT], states;
 
 static unsigned draw(unsigned below)
 {
@@ -98,7 +98,6 @@ static void judge(struct client *client, int partition, int64_t offset)
 
 	assert_true(is_for(watcher, partition, offset));
 	assert_false(watcher->is_done);
-	if (getenv("DBG")) fprintf(stderr, "w%d EVENT %d %lld next %lld\n", (int)(watcher - watchers), partition, (long long)offset, (long long)client->next[partition]);
 	/* A state is in the order of time, but for what ends the stream. */
 	assert_true(!watcher->placed || offset >= client->next[partition]);
 	assert_true(offset > watcher->last[key_of(partition, offset)]);
@@ -172,7 +171,6 @@ static bool check_state(const struct watcher *watcher, const int64_t at[PARTITIO
 		assert_int_equal(watcher->last[key], newest);
 		has_end = has_end || (newest >= 0 && ends(watcher, p, newest));
 	}
-	ends_in_states += has_end;
 	return has_end;
 }
 
@@ -212,9 +210,6 @@ static void check_id(struct watcher *watcher, struct slice id, bool is_end)
 	int64_t at[PARTITIONS];
 
 	decode(watcher, id, at);
-	if (getenv("DBG")) { fprintf(stderr, "w%d state %d bounded %d begins %d cur %llu until %llu disp %llu own %p end %d at", (int)(watcher - watchers), subscriber->state, subscriber_is_bounded(subscriber), watcher->begins, (unsigned long long)subscriber->cursor, (unsigned long long)subscriber->until, (unsigned long long)subscriber->at->dispatched, (void*)subscriber->own, is_end);
-	for (int p = 0; p < PARTITIONS; p++) fprintf(stderr, " %lld", (long long)at[p]);
-	fprintf(stderr, " rep %d final %d\n", (int)(watcher->client.at - world.replicas), final); }
 	for (int p = 0; p < PARTITIONS; p++) {
 		/* It may go back over what is nobody's. */
 		for (int64_t o = at[p]; o < watcher->reached[p]; o++)
@@ -277,7 +272,6 @@ static void come(struct watcher *watcher)
 	/* Who has no id yet begins anew. */
 	if (!watcher->placed)
 		forget(watcher);
-	if (getenv("DBG")) fprintf(stderr, "w%d COMES\n", (int)(watcher - watchers));
 	memcpy(watcher->asked, watcher->reached, sizeof(watcher->asked));
 	world.stream.start = watcher->begins;
 	connect_client(&watcher->client);
@@ -316,7 +310,7 @@ static void produce_keys(unsigned count)
 		world.log.user[partition][offset] =
 		    (uint8_t)(key | (draw(10) ? 0 : TOMBSTONE));
 		world.log.marks[partition][offset] = (uint8_t)((draw(10) ? 0 : MARK_LARGE) |
-							       (draw(150) ? 0 : MARK_END));
+							       (draw(100) ? 0 : MARK_END));
 		world.log.high[partition] = offset + 1;
 	}
 }
@@ -422,10 +416,6 @@ static void settle(void)
 		if (!whole)
 			usleep(200);
 	}
-	for (int i = 0; i < CLIENTS && !whole; i++) { struct watcher *watcher=&watchers[i]; struct subscriber *subscriber = watcher->client.subscriber;
-	fprintf(stderr, "STUCK w%d done %d placed %d", i, watcher->is_done, watcher->placed); if (subscriber) fprintf(stderr, " state %d bounded %d begins %d cur %llu until %llu disp %llu own %p pend %p told %d job %d %d", subscriber->state, subscriber_is_bounded(subscriber), watcher->begins, (unsigned long long)subscriber->cursor, (unsigned long long)subscriber->until, (unsigned long long)subscriber->at->dispatched, (void*)subscriber->own, subscriber->pending,subscriber->told, subscriber->job ? (int)subscriber->job->place : -1, subscriber->job ? (int)subscriber->job->result : -1);
-	for (int p = 0; p < PARTITIONS; p++) fprintf(stderr, " %lld/%lld", (long long)watcher->reached[p], (long long)world.log.high[p]);
-	fprintf(stderr, " rep %d\n", (int)(watcher->client.at - world.replicas)); }
 	assert_true(whole);
 }
 
@@ -488,8 +478,7 @@ static void test_subscriber_settings_drawn_at_random_keep_the_promise(void **sta
 	for (int key = 0; key < KEYS; key++)
 		checks_unref(checks[key]);
 	checks_unref(end_when);
-	if (first) return;
-	assert_true(ended_by[CLOSE_BACKLOG] && ended_by[CLOSE_END_WHEN] && states && ends_in_states);
+	assert_true(ended_by[CLOSE_BACKLOG] && ended_by[CLOSE_END_WHEN] && states);
 	assert_true(ended_by[CLOSE_MAX_AGE] && ended_by[CLOSE_EXPIRED] && ended_by[CLOSE_DRAIN]);
 }
 
