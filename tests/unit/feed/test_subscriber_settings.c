@@ -295,9 +295,10 @@ static void go(struct watcher *watcher)
 	disconnect_client(client);
 }
 
+/* One that is bounded waits for none. */
 static void pass_interval(const struct client *client)
 {
-	if (client->subscriber->conflation)
+	if (client->subscriber->conflation && !client->is_bounded)
 		client->subscriber->conflation->due_ms = 0;
 }
 
