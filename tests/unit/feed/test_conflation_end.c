@@ -434,6 +434,92 @@ static void test_conflation_end_that_is_handed_over_is_the_end(void **state)
 	}
 }
 
+/* The newest of each key that was there, or the newest alone, and nothing that came later. */
+static void check_backlog(const int64_t there[PARTITIONS], bool by_key)
+{
+	size_t keys = 0;
+
+	for (size_t i = 0; i < seen_count; i++)
+		assert_true(seen[i].offset < there[seen[i].partition]);
+	for (int key = 0; key < USERS; key++) {
+		int partition = key % PARTITIONS;
+		int64_t offset = there[partition] - 1;
+		bool found = false;
+
+		if (client->user >= 0 && key != client->user)
+			continue;
+		while (offset >= 0 && world.log.user[partition][offset] != key)
+			offset--;
+		for (size_t i = 0; i < seen_count; i++)
+			found = found || is_seen(i, key, offset);
+		keys += found;
+		assert_true(found || !(by_key || client->user >= 0));
+	}
+	assert_true(keys > 0);
+}
+
+/* What there is comes conflated and without a wait, from the window, the log or where the client
+ * left off, however slow the client and busy the topic; then the end. */
+static void test_conflation_bounded_has_the_newest_and_ends_at_once(void **state)
+{
+	(void)state;
+	for (int row = 0; row < 24; row++) {
+		bool by_key = row & 1, comes_back = row & 2;
+		int64_t there[PARTITIONS];
+
+		begin(row & 4 ? SMALL : LARGE, row / 8, by_key);
+		client->end_when = NULL;
+		world.stream.start = STREAM_START_EARLIEST;
+		if (comes_back)
+			come_and_wait();
+		disconnect_client(client);
+		for (int i = 0; i < 2000; i++)
+			write_event(i * 3 % USERS, 0);
+		turn(&world, true);
+		for (int p = 0; p < PARTITIONS; p++)
+			there[p] = world.log.high[p];
+		client->is_bounded = true;
+		connect_client_to(client, &world.replicas[0]);
+		for (int tries = 0; tries < TRIES && !client->ends; tries++) {
+			put(KEY, 0);
+			take(client, 100);
+			usleep(50);
+		}
+		assert_int_equal(client->ends, 1);
+		assert_true(subscriber_ended(client->subscriber));
+		assert_int_equal(subscriber_close_reason(client->subscriber), CLOSE_BACKLOG);
+		assert_true(seen_count < 200);
+		check_backlog(there, by_key);
+		leave();
+	}
+}
+
+/* Nor does it wait where its checks change while it takes what is due. */
+static void test_conflation_bounded_waits_for_nothing_whatever_its_checks(void **state)
+{
+	enum { SOME_KEYS = 2000 };
+
+	(void)state;
+	begin(LARGE, BY_NOTHING, true);
+	client->end_when = NULL;
+	client->is_bounded = true;
+	world.stream.start = STREAM_START_EARLIEST;
+	client->at = &world.replicas[0];
+	for (int i = 0; i <= SOME_KEYS; i++)
+		send_key(i, i, i % 2);
+	feeds_on_flush(client->at->feeds);
+	fanout_turn(client->at->fanout);
+	connect_client_to(client, client->at);
+	while (!client->subscriber->conflation->due)
+		take(client, 100);
+	subscriber_set_checks(client->subscriber, unmarked);
+	take(client, SIZE_MAX);
+	assert_int_equal(client->ends, 1);
+	assert_int_equal(seen[seen_count - 1].offset, SOME_KEYS);
+	assert_true(seen_count > SOME_KEYS / 2 && seen_count < SOME_KEYS);
+	leave();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -445,6 +531,8 @@ int main(void)
 	    cmocka_unit_test(test_conflation_end_that_is_due_and_dropped_comes),
 	    cmocka_unit_test(test_conflation_end_is_what_the_checks_of_then_let_pass),
 	    cmocka_unit_test(test_conflation_end_that_is_handed_over_is_the_end),
+	    cmocka_unit_test(test_conflation_bounded_has_the_newest_and_ends_at_once),
+	    cmocka_unit_test(test_conflation_bounded_waits_for_nothing_whatever_its_checks),
 	};
 
 	return cmocka_run_group_tests(tests, make_patterns, free_patterns);
