@@ -1,5 +1,5 @@
-/* A bundle of subscribers of several kinds, on the world of feed/'s tests. http_stream_drop() stands
- * here in the place of request.c. */
+/* A bundle of subscribers of several kinds, on the world of feed/'s tests. http_stream_drop()
+ * stands here in the place of request.c. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -69,9 +69,9 @@ static bool read_part(const struct combined_id *id, size_t i, struct position *p
 	combined_id_get(id, i, &part);
 	*has = part.len;
 	if (part.len)
-		assert_int_equal(event_id_decode(buffer_slice(&part), feed_hash(), &flags, position,
-						 &reason),
-				 0);
+		assert_int_equal(
+		    event_id_decode(buffer_slice(&part), feed_hash(), &flags, position, &reason),
+		    0);
 	buffer_free(&part);
 	return flags & EVENT_ID_FINAL;
 }
