@@ -277,6 +277,11 @@ const struct config_table stream_param_table = {
     .check = check,
 };
 
+const char *stream_param_type_name(enum pattern_variable_type type)
+{
+	return types[type];
+}
+
 const char *stream_param_place(const struct stream_param *param)
 {
 	return places[param->in];
