@@ -1,7 +1,6 @@
 #include <stdlib.h>
 
 #include "http/app_priv.h"
-#include "http/problem_priv.h"
 
 /* page.html, linked in as it is (see the Makefile). */
 extern const char _binary_gateway_http_page_html_start[], _binary_gateway_http_page_html_end[];
