@@ -1,6 +1,7 @@
 #include "base/buffer.h"
 
 #include <assert.h>
+#include <jansson.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -104,6 +105,17 @@ void buffer_append_json_string(struct buffer *buffer, struct slice text)
 		text.len -= span + ill_formed;
 	}
 	buffer_append(buffer, "\"", 1);
+}
+
+static int append_dump(const char *bytes, size_t len, void *buffer)
+{
+	buffer_append(buffer, bytes, len);
+	return 0;
+}
+
+void buffer_append_json(struct buffer *buffer, const struct json_t *json)
+{
+	json_dump_callback(json, append_dump, buffer, JSON_COMPACT | JSON_ENCODE_ANY);
 }
 
 void buffer_append_u64(struct buffer *buffer, uint64_t number)

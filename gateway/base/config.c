@@ -200,8 +200,8 @@ static void read_map(const struct config_at *at, const json_t *value, const stru
 	}
 }
 
-static void read_value(const struct config_at *at, const json_t *value,
-		       const struct setting *setting, void *target)
+void config_read_as(const struct config_at *at, const json_t *value, const struct setting *setting,
+		    void *target)
 {
 	void *field = field_at(target, setting->offset);
 
@@ -265,7 +265,7 @@ static void read_absent(const struct config_at *place, const struct setting *set
 	if (setting->required)
 		config_refuse(place->parent, NULL, "lacks \"%s\": %s", setting->name, setting->doc);
 	else if (fallback || setting->type == SETTING_CUSTOM)
-		read_value(place, fallback, setting, target);
+		config_read_as(place, fallback, setting, target);
 	json_decref(fallback);
 }
 
@@ -278,7 +278,7 @@ static void read_setting(const struct config_at *at, const json_t *object,
 
 	settled = settled || config_text_was_refused(&place, value);
 	if (!settled && value)
-		read_value(&place, value, setting, target);
+		config_read_as(&place, value, setting, target);
 	else if (!settled)
 		read_absent(&place, setting, target);
 	if (setting->check)

@@ -88,20 +88,9 @@ enum envelope_form envelope_form_of_value(const struct envelope_content *content
 	return envelope_form_of_text(record->has_value, record->value);
 }
 
-static int append_dump(const char *bytes, size_t len, void *out)
-{
-	buffer_append(out, bytes, len);
-	return 0;
-}
-
-static void append_compact(const json_t *json, struct buffer *out)
-{
-	json_dump_callback(json, append_dump, out, JSON_COMPACT | JSON_ENCODE_ANY);
-}
-
 void envelope_open(const json_t *head, struct buffer *out)
 {
-	append_compact(head, out);
+	buffer_append_json(out, head);
 	out->len--;
 }
 
@@ -140,7 +129,7 @@ void envelope_append_value(const char *name, enum envelope_form form,
 {
 	if (content->selection) {
 		append_name(name, "", out);
-		append_compact(content->selection, out);
+		buffer_append_json(out, content->selection);
 	} else {
 		envelope_append_member(name, form, content->record->value, out);
 	}
@@ -197,7 +186,7 @@ static void append_headers(const struct record *record, struct buffer *out)
 	for (size_t i = 0; i < record->header_count; i++)
 		add_header(headers, &record->headers[i]);
 	append_name("headers", "", out);
-	append_compact(headers, out);
+	buffer_append_json(out, headers);
 	json_decref(headers);
 }
 

@@ -1,6 +1,5 @@
 #include "base/clock.h"
 #include "base/utf8.h"
-#include "event/document.h"
 #include "event/envelope_priv.h"
 
 #define DEFAULT_TYPE SLICE_LIT("kafka.record")

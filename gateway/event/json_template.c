@@ -43,12 +43,6 @@ __attribute__((format(printf, 3, 4))) static int refuse(struct compiler *compile
 	return code;
 }
 
-static int append_dump(const char *bytes, size_t len, void *out)
-{
-	buffer_append(out, bytes, len);
-	return 0;
-}
-
 static void append_json(const json_t *json, struct buffer *out)
 {
 	struct pattern_value value;
@@ -57,7 +51,7 @@ static void append_json(const json_t *json, struct buffer *out)
 	if (json_is_number(json) && pattern_value_read(json, &value))
 		pattern_value_append_text(&value, out);
 	else
-		json_dump_callback(json, append_dump, out, JSON_COMPACT | JSON_ENCODE_ANY);
+		buffer_append_json(out, json);
 }
 
 static void close_piece(struct compiler *compiler, const struct pattern_test *text)

@@ -147,18 +147,14 @@ static const struct setting settings[] = {
     {.name = "start",
      .type = SETTING_CUSTOM,
      .read = stream_start_read,
-     .wanted = STREAM_START_WANTED,
-     .schema =
-	 "{\"anyOf\": [{\"enum\": [\"latest\", \"earliest\", \"current\"]}, {\"type\": \"object\","
-	 " \"properties\": {\"last\": {\"anyOf\": [{\"type\": \"integer\", \"minimum\": 1,"
-	 " \"maximum\": 1000000}, {\"$ref\": \"#/$defs/variable\"}]}}, \"required\": [\"last\"],"
-	 " \"additionalProperties\": false}, {\"$ref\": \"#/$defs/environment\"}]}",
+     .wanted = stream_start_wanted,
+     .schema = stream_start_schema,
      .doc = "Where a subscriber without a last event id begins; without it at the latest, with "
 	    "end_when at {\"last\": 1}."},
     {.name = "follow",
      .type = SETTING_CUSTOM,
      .read = stream_end_read_follow,
-     .wanted = STREAM_END_FOLLOW_WANTED,
+     .wanted = "a boolean parameter, \"{query.NAME}\"",
      .schema = "{\"$ref\": \"#/$defs/variable\"}",
      .doc = "The boolean parameter, {query.NAME}, with which a request says whether the stream "
 	    "goes on after what there is; without it always."},
@@ -171,14 +167,14 @@ static const struct setting settings[] = {
 	 "Where a subscriber goes on, after a gap event, when Kafka has deleted what it missed."},
     {.name = "welcome",
      .type = SETTING_OBJECT,
-     .table = &stream_welcome_table,
+     .table = &stream_life_welcome_table,
      .doc = "An event for each subscriber as it comes, right after connected and with its id."},
     {.name = "heartbeat",
      .type = SETTING_CUSTOM,
      .fallback = "\"15s\"",
      .read = stream_life_read_heartbeat,
-     .wanted = stream_heartbeat_wanted,
-     .schema = stream_heartbeat_schema,
+     .wanted = stream_life_heartbeat_wanted,
+     .schema = stream_life_heartbeat_schema,
      .doc = "How long a stream is silent before it sends its current id, and what with it."},
     {.name = "max_age",
      .type = SETTING_DURATION,

@@ -13,11 +13,7 @@ void stream_end_read_follow(const struct config_at *at, const json_t *value, voi
 {
 	struct stream *stream = target;
 
-	if (!value)
-		return;
-	stream->follow_param = stream_pattern_read_param(at, value, stream);
-	if (stream->follow_param && stream->follow_param->type != PATTERN_BOOLEAN)
-		config_refuse(at, NULL,
-			      "is true or false: declare \"%s\" with \"type\": \"boolean\"",
-			      stream->follow_param->name);
+	if (value)
+		stream->follow_param = stream_pattern_read_param(at, value, stream, PATTERN_BOOLEAN,
+								 "is true or false");
 }

@@ -15,13 +15,6 @@ static const char *const heartbeat_kinds[] = {
     NULL,
 };
 
-#define HEARTBEAT_ROW(label)                                                                       \
-	{                                                                                          \
-		.name = (label), .type = SETTING_DURATION, FIELD(heartbeat_ms), .min = 100,        \
-		.max = 3600000, .fallback = "15s",                                                 \
-		.doc = "How long a stream is silent before it is sent."                            \
-	}
-
 static void check_name(const struct config_at *at, const char *name)
 {
 	if (name && name[strcspn(name, "\r\n")])
@@ -55,7 +48,7 @@ static void fini_welcome(void *target)
 	json_template_free(((struct stream *)target)->welcome);
 }
 
-const struct config_table stream_welcome_table = {
+const struct config_table stream_life_welcome_table = {
     CONFIG_ROWS(welcome_settings),
     .bytes = sizeof(struct stream),
     .fini = fini_welcome,
@@ -93,15 +86,14 @@ static void check_heartbeat_event(const struct config_at *at, void *target)
 	check_name(at, stream->heartbeat_event);
 }
 
-static const struct setting every_setting[] = {HEARTBEAT_ROW("heartbeat")};
-
-static const struct config_table every_table = {
-    CONFIG_ROWS(every_setting),
-    .bytes = sizeof(struct stream),
-};
-
 static const struct setting heartbeat_settings[] = {
-    HEARTBEAT_ROW("every"),
+    {.name = "every",
+     .type = SETTING_DURATION,
+     FIELD(heartbeat_ms),
+     .min = 100,
+     .max = 3600000,
+     .fallback = "15s",
+     .doc = "How long a stream is silent before it is sent."},
     {.name = "as",
      .type = SETTING_ENUM,
      FIELD(heartbeat_as),
@@ -121,7 +113,7 @@ static const struct config_table heartbeat_table = {
     .bytes = sizeof(struct stream),
 };
 
-const char stream_heartbeat_wanted[] =
+const char stream_life_heartbeat_wanted[] =
     "a duration from 100ms to 1h, or {\"every\": a duration, \"as\": \"id\", \"comment\" or "
     "\"event\", \"event\": a name}";
 
@@ -130,7 +122,7 @@ const char stream_heartbeat_wanted[] =
 	" {\"type\": \"string\", \"pattern\": \"^[0-9]+(ms|s|m|h|d)$\"},"                          \
 	" {\"$ref\": \"#/$defs/environment\"}]}"
 
-const char stream_heartbeat_schema[] =
+const char stream_life_heartbeat_schema[] =
     "{\"anyOf\": [" DURATION_SCHEMA ", {\"type\": \"object\", \"additionalProperties\": false,"
     " \"properties\": {\"every\": " DURATION_SCHEMA ", \"as\": {\"anyOf\": [{\"enum\": [\"id\","
     " \"comment\", \"event\"]}, {\"$ref\": \"#/$defs/environment\"}]},"
@@ -138,16 +130,12 @@ const char stream_heartbeat_schema[] =
 
 void stream_life_read_heartbeat(const struct config_at *at, const json_t *value, void *target)
 {
-	json_t *every;
+	const struct setting *every = &heartbeat_settings[0];
 
-	if (json_is_object(value)) {
+	if (json_is_object(value))
 		config_read_object(at, value, &heartbeat_table, target);
-		return;
-	}
-	/* The duration alone, at its own place in the file. */
-	every = json_pack("{s:O}", at->name, value);
-	config_read_object(at->parent, every, &every_table, target);
-	json_decref(every);
+	else
+		config_read_as(at, value, every, target);
 }
 
 void stream_life_check_idle_timeout(const struct config_at *at, void *target)

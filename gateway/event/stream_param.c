@@ -1,5 +1,4 @@
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "base/mem.h"
 #include "event/stream_priv.h"
@@ -51,10 +50,8 @@ static void append_enum(const struct stream_param *param, struct buffer *out)
 	buffer_append_text(out, "one of ");
 	json_array_foreach(param->enum_values, i, value)
 	{
-		char *text = json_dumps(value, JSON_ENCODE_ANY);
-
-		buffer_append_format(out, "%s%s", i ? ", " : "", text);
-		free(text);
+		buffer_append_text(out, i ? ", " : "");
+		buffer_append_json(out, value);
 	}
 }
 
@@ -276,6 +273,11 @@ const struct config_table stream_param_table = {
     .named = true,
     .check = check,
 };
+
+const char *stream_param_type_name(enum pattern_variable_type type)
+{
+	return types[type];
+}
 
 const char *stream_param_place(const struct stream_param *param)
 {

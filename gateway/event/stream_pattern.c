@@ -28,14 +28,13 @@ static bool is_claim(struct slice name)
 
 static const struct stream_param *find_param(const struct stream *stream, struct slice name)
 {
-	const char *dot = memchr(name.base, '.', name.len);
-	struct slice place = {name.base, dot ? (size_t)(dot - name.base) : 0};
+	size_t dot = slice_find(name, 0, name.len, '.');
+	const struct slice place = {name.base, dot};
 	const struct stream_param *param;
 
-	if (!dot)
+	if (dot == name.len)
 		return NULL;
-	param = stream_param_find(
-	    stream, (struct slice){dot + 1, (size_t)(name.base + name.len - dot - 1)});
+	param = stream_param_find(stream, (struct slice){name.base + dot + 1, name.len - dot - 1});
 	return param && slice_equal(slice_of(stream_param_place(param)), place) ? param : NULL;
 }
 
@@ -46,6 +45,11 @@ static const struct stream_param *find_ordered(const struct stream *stream, stru
 	    find_param(stream, (struct slice){name.base + AT_LEAST_LEN, name.len - AT_LEAST_LEN});
 
 	return param && param->ordered ? param : NULL;
+}
+
+static void note_unknown(struct names *names, struct slice name)
+{
+	snprintf(names->unknown, sizeof(names->unknown), "%.*s", (int)name.len, name.base);
 }
 
 static int find_name(void *context, struct slice name, enum pattern_variable_type *type,
@@ -63,7 +67,7 @@ static int find_name(void *context, struct slice name, enum pattern_variable_typ
 		return 0;
 	if (ordered)
 		return ERROR_NOT_FOUND;
-	snprintf(names->unknown, sizeof(names->unknown), "%.*s", (int)name.len, name.base);
+	note_unknown(names, name);
 	return ERROR_NOT_FOUND;
 }
 
@@ -138,15 +142,43 @@ void stream_pattern_read_access(const struct config_at *at, const json_t *value,
 	}
 }
 
-/* The parameter that a value stands for as a whole, "{path.x}"; NULL: it is something else. */
-static const struct stream_param *whole_param(const struct stream *stream, const json_t *value)
+/* "path.x" of "{path.x}"; empty: it is something else. */
+static struct slice variable_of(const json_t *value)
 {
-	const char *text = json_string_value(value);
-	size_t len = json_string_length(value);
+	struct slice text = {json_string_value(value), json_string_length(value)};
 
-	if (len < 3 || text[0] != '{' || text[len - 1] != '}')
-		return NULL;
-	return find_param(stream, (struct slice){text + 1, len - 2});
+	if (text.len < 3 || text.base[0] != '{' || text.base[text.len - 1] != '}')
+		return (struct slice){0};
+	return (struct slice){text.base + 1, text.len - 2};
+}
+
+bool stream_pattern_is_variable(const json_t *value)
+{
+	return variable_of(value).len;
+}
+
+const struct stream_param *stream_pattern_read_param(const struct config_at *at,
+						     const json_t *value,
+						     const struct stream *stream,
+						     enum pattern_variable_type type,
+						     const char *what)
+{
+	struct names names = {.stream = stream};
+	struct slice name = variable_of(value);
+	const struct stream_param *param = find_param(stream, name);
+
+	if (param && param->type == type)
+		return param;
+	if (param) {
+		config_refuse(at, NULL, "%s: declare \"%s\" with \"type\": \"%s\"", what,
+			      param->name, stream_param_type_name(type));
+	} else if (!name.len) {
+		config_refuse(at, NULL, "%s, as a parameter: write \"{query.NAME}\"", what);
+	} else if (stream->path) { /* else its parameters are not known */
+		note_unknown(&names, name);
+		refuse_unknown(at, NULL, &names);
+	}
+	return NULL;
 }
 
 /* A value of a leaf that looks at what is always a string. */
@@ -155,7 +187,7 @@ static void check_string(const struct config_at *at, const char *what, const jso
 {
 	const json_t *at_least_value = json_object_get(value, "at-least");
 	const struct stream_param *param =
-	    whole_param(stream, at_least_value ? at_least_value : value);
+	    find_param(stream, variable_of(at_least_value ? at_least_value : value));
 
 	if (param && param->type != PATTERN_STRING)
 		config_refuse(at, NULL,
@@ -210,21 +242,6 @@ static uint64_t hash_of(const json_t *source)
 
 	free(text);
 	return hash ? hash : 1;
-}
-
-const struct stream_param *stream_pattern_read_param(const struct config_at *at,
-						     const json_t *value,
-						     const struct stream *stream)
-{
-	const struct stream_param *param = whole_param(stream, value);
-
-	/* A path that was refused has parameters that nobody knows. */
-	if (!param && stream->path)
-		config_refuse(
-		    at, NULL,
-		    "names no parameter: write one as \"{query.NAME}\", and declare it in "
-		    "\"params\"");
-	return param;
 }
 
 struct pattern *stream_pattern_compile(const struct config_at *at, const json_t *value,

@@ -1,6 +1,17 @@
+/* Where a subscriber begins that brings no id. */
 #include <string.h>
 
 #include "event/stream_priv.h"
+
+const char stream_start_wanted[] =
+    "\"latest\", \"earliest\", \"current\" or {\"last\": N}, N from 1 to 1000000 events or "
+    "\"{query.NAME}\"";
+
+const char stream_start_schema[] =
+    "{\"anyOf\": [{\"enum\": [\"latest\", \"earliest\", \"current\"]}, {\"type\": \"object\","
+    " \"properties\": {\"last\": {\"anyOf\": [{\"type\": \"integer\", \"minimum\": 1,"
+    " \"maximum\": 1000000}, {\"$ref\": \"#/$defs/variable\"}]}}, \"required\": [\"last\"],"
+    " \"additionalProperties\": false}, {\"$ref\": \"#/$defs/environment\"}]}";
 
 static bool read_name(const char *name, struct stream *stream)
 {
@@ -27,11 +38,7 @@ static bool is_count(double count)
 /* Whatever a request says is a count that can be had, or the request is at fault. */
 static void check_last_param(const struct config_at *at, const struct stream_param *param)
 {
-	if (param->type != PATTERN_INTEGER)
-		config_refuse(at, NULL,
-			      "is how many events: declare \"%s\" with \"type\": \"integer\"",
-			      param->name);
-	else if (param->has_maximum && !is_count(param->maximum))
+	if (param->has_maximum && !is_count(param->maximum))
 		config_refuse(at, NULL, "is 0 to %d events: give \"%s\" a \"maximum\" among them",
 			      STREAM_START_LAST_MAX, param->name);
 	else if (param->default_value && !is_count(json_number_value(param->default_value)))
@@ -45,13 +52,13 @@ static bool read_last(const struct config_at *at, const json_t *value, struct st
 	const struct config_at place = config_member(at, "last");
 	const json_t *last = json_object_get(value, "last");
 	double count = json_number_value(last);
-	const char *text = json_string_value(last);
 
 	stream->start = STREAM_START_LAST;
 	if (json_object_size(value) != 1)
 		return false;
-	if (text && *text == '{') {
-		stream->start_last_param = stream_pattern_read_param(&place, last, stream);
+	if (stream_pattern_is_variable(last)) {
+		stream->start_last_param = stream_pattern_read_param(
+		    &place, last, stream, PATTERN_INTEGER, "is how many events");
 		if (stream->start_last_param)
 			check_last_param(&place, stream->start_last_param);
 		return true;
@@ -76,7 +83,7 @@ void stream_start_read(const struct config_at *at, const json_t *value, void *ta
 	if (!value)
 		use_default(stream);
 	else if (name ? !read_name(name, stream) : !read_last(at, value, stream))
-		config_refuse_value(at, value, STREAM_START_WANTED);
+		config_refuse_value(at, value, stream_start_wanted);
 	else if (name && stream->start == STREAM_START_LATEST && stream->end_when)
 		config_refuse(
 		    at, NULL,

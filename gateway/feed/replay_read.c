@@ -6,7 +6,6 @@
 #include "event/event_id.h"
 #include "feed/checks.h"
 #include "feed/feed_event.h"
-#include "feed/notice_priv.h"
 #include "feed/replay_priv.h"
 
 bool replay_job_wants(const struct replay_job *job, const struct record *record,

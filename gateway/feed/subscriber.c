@@ -88,54 +88,6 @@ void subscriber_give_up(struct subscriber *subscriber, enum close_reason reason)
 	subscriber->carrier->ops->abort(subscriber->carrier);
 }
 
-struct index_node *subscriber_node_at(struct subscriber *subscriber, uint32_t i)
-{
-	return subscriber->nodes ? &subscriber->nodes[i] : &subscriber->node;
-}
-
-static bool has_key(struct subscriber *subscriber, struct slice key)
-{
-	for (uint32_t i = 0; i < subscriber->key_count; i++)
-		if (slice_equal(subscriber_node_at(subscriber, i)->key, key))
-			return true;
-	return false;
-}
-
-static bool takes_by_key(struct subscriber *subscriber, const struct window_segment *segment,
-			 const struct window_entry *entry)
-{
-	const struct route_keys keys = window_keys(segment, entry);
-	struct slice key;
-	size_t at = 0;
-
-	if (!subscriber->filtered || entry->kind == WINDOW_NOTICE)
-		return true;
-	if (entry->key_count == 1 && subscriber->key_count == 1 &&
-	    entry->key_hash != subscriber->node.hash)
-		return false;
-	while (route_keys_next(&keys, &at, &key))
-		if (has_key(subscriber, key))
-			return true;
-	return false;
-}
-
-bool subscriber_matches(struct subscriber *subscriber, const struct window_segment *segment,
-			const struct window_entry *entry)
-{
-	if (!subscriber->checks || entry->kind == WINDOW_NOTICE)
-		return takes_by_key(subscriber, segment, entry);
-	return takes_by_key(subscriber, segment, entry) &&
-	       fanout_feed_passes(subscriber->at, subscriber->checks, segment, entry);
-}
-
-bool subscriber_may_match(struct subscriber *subscriber, const struct window_segment *segment)
-{
-	for (uint32_t i = 0; i < subscriber->key_count; i++)
-		if (window_segment_may_have(segment, subscriber_node_at(subscriber, i)->hash))
-			return true;
-	return !subscriber->filtered;
-}
-
 /* Finds the cursor's segment, *end clipped to what is offered; gives the subscriber up where it has
  * left the window: NULL. */
 static const struct window_segment *segment_at_cursor(struct subscriber *subscriber, uint64_t *end)
@@ -243,22 +195,9 @@ static struct slice peek_filtered(struct subscriber *subscriber, size_t max)
 	return bytes;
 }
 
-struct slice subscriber_peek(struct subscriber *subscriber, size_t max)
+/* What comes before anything of the window, or in place of it, becomes pending. */
+static void make_pending(struct subscriber *subscriber)
 {
-	struct slice bytes = {0};
-	struct pending *pending;
-
-	if (subscriber->aborted)
-		return bytes;
-	if (subscriber->frame_at) {
-		uint64_t end;
-		const struct window_segment *segment = segment_at_cursor(subscriber, &end);
-
-		if (segment && (subscriber->pending || subscriber->state == SUBSCRIBER_ENDED))
-			return cut(subscriber_rest_of_frame(subscriber, segment), max);
-		if (!segment)
-			return bytes;
-	}
 	if (!subscriber->pending && subscriber->state == SUBSCRIBER_ENDED) {
 		subscriber->pending = subscriber->last_words;
 		subscriber->last_words = NULL;
@@ -269,13 +208,37 @@ struct slice subscriber_peek(struct subscriber *subscriber, size_t max)
 		subscriber_merge(subscriber);
 	if (subscriber->ending)
 		subscriber_meet_end(subscriber);
+}
+
+static struct slice peek_window(struct subscriber *subscriber, size_t max)
+{
+	if (subscriber->state != SUBSCRIBER_LIVE || subscriber->conflation ||
+	    subscriber->cursor >= subscriber->until)
+		return (struct slice){0};
+	return takes_range(subscriber) ? peek_unfiltered(subscriber)
+				       : peek_filtered(subscriber, max);
+}
+
+struct slice subscriber_peek(struct subscriber *subscriber, size_t max)
+{
+	const struct pending *pending;
+	struct slice bytes;
+
+	if (subscriber->aborted)
+		return (struct slice){0};
+	if (subscriber->frame_at) {
+		uint64_t end;
+		const struct window_segment *segment = segment_at_cursor(subscriber, &end);
+
+		if (!segment)
+			return (struct slice){0};
+		if (subscriber->pending || subscriber->state == SUBSCRIBER_ENDED)
+			return cut(subscriber_rest_of_frame(subscriber, segment), max);
+	}
+	make_pending(subscriber);
 	pending = subscriber->pending;
-	if (pending)
-		bytes = (struct slice){pending->bytes + pending->at, pending->len - pending->at};
-	else if (subscriber->state == SUBSCRIBER_LIVE && !subscriber->conflation &&
-		 subscriber->cursor < subscriber->until)
-		bytes = takes_range(subscriber) ? peek_unfiltered(subscriber)
-						: peek_filtered(subscriber, max);
+	bytes = pending ? (struct slice){pending->bytes + pending->at, pending->len - pending->at}
+			: peek_window(subscriber, max);
 	if (!bytes.len)
 		subscriber->told = false;
 	return cut(bytes, max);

@@ -24,6 +24,11 @@ static bool is_position(const struct feed *feed, struct slice id)
 	return true;
 }
 
+bool subscriber_has_window_id(const struct feed *feed, struct slice frame)
+{
+	return !mapping_has_custom_id(feed->stream->mapping) || is_position(feed, frame_id(frame));
+}
+
 /* Where the last frame of `bytes` ends, and where it begins. What comes after it is not whole. */
 static size_t frames_end(struct slice bytes)
 {

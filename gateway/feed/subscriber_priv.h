@@ -120,18 +120,21 @@ subscriber_horizon_position(const struct subscriber *subscriber)
 const struct window_segment *subscriber_next_match(struct subscriber *subscriber);
 /* An entry goes out to one subscriber: how many events that is. A notice counts as a gap. */
 uint32_t subscriber_count_entry(const struct window_entry *entry);
+/* What is not written yet of the frame at the cursor, which is in `segment`. */
+struct slice subscriber_rest_of_frame(const struct subscriber *subscriber,
+				      const struct window_segment *segment);
+
+/* subscriber_match.c: which entries are for it. */
+
 /* Is the entry for it? */
 bool subscriber_matches(struct subscriber *subscriber, const struct window_segment *segment,
 			const struct window_entry *entry);
 /* False: nothing of the segment is for it. */
 bool subscriber_may_match(struct subscriber *subscriber, const struct window_segment *segment);
-/* What is not written yet of the frame at the cursor, which is in `segment`. */
-struct slice subscriber_rest_of_frame(const struct subscriber *subscriber,
-				      const struct window_segment *segment);
 /* The i-th of its index nodes. */
 struct index_node *subscriber_node_at(struct subscriber *subscriber, uint32_t i);
 
-/* subscriber_life.c: its beginning, its care, and its end. */
+/* subscriber_life.c: made, tended, freed. */
 
 /* Once a second: heartbeat, the ends of its time, slowness. */
 void subscriber_sweep(struct subscriber *subscriber, int64_t now_unix_ms);
@@ -177,6 +180,9 @@ void subscriber_release(struct subscriber *subscriber);
 /* The frame before the cursor was consumed: it is what was reached, also when what comes next has
  * left the window. */
 void subscriber_pass_frames(struct subscriber *subscriber);
+/* Is the frame's id a position? Where the stream takes its ids from the events, it is that of those
+ * without one, and of notices. */
+bool subscriber_has_window_id(const struct feed *feed, struct slice frame);
 
 /* subscriber_resume.c: where a subscriber begins. */
 
@@ -217,6 +223,13 @@ void subscriber_go_on(struct subscriber *subscriber);
 void subscriber_renew_job(struct subscriber *subscriber);
 /* It goes away: its job is freed, or told so. */
 void subscriber_leave_replay(struct subscriber *subscriber);
+/* The position of one who has everything before `sequence`, which is in `segment` or right after
+ * it. Initialises *position. */
+void subscriber_position_at(const struct window_segment *segment, uint64_t sequence,
+			    struct position *position);
+
+/* subscriber_merge.c: the window with ids of its own. */
+
 /* LIVE with a position of its own: makes `pending` of the frames that come next, with its own ids.
  * Ends when the window's ids are right. */
 void subscriber_merge(struct subscriber *subscriber);
@@ -225,11 +238,5 @@ void subscriber_append_with_id(const struct subscriber *subscriber, const struct
 			       struct slice frame, struct buffer *out);
 /* A position of its own that says no more than the window's is none. */
 void subscriber_drop_level_own(struct subscriber *subscriber);
-/* Is the frame's id a position, not the event's own? */
-bool subscriber_has_window_id(const struct feed *feed, struct slice frame);
-/* The position of one who has everything before `sequence`, which is in `segment` or right after
- * it. Initialises *position. */
-void subscriber_position_at(const struct window_segment *segment, uint64_t sequence,
-			    struct position *position);
 
 #endif

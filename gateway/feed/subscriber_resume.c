@@ -1,6 +1,5 @@
 #include <stdlib.h>
 
-#include "base/mem.h"
 #include "base/metrics.h"
 #include "event/event_id.h"
 #include "event/frame.h"

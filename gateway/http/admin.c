@@ -1,6 +1,5 @@
 #include "base/metrics.h"
 #include "http/app_priv.h"
-#include "http/problem_priv.h"
 
 static void reply(struct http_request *request, int status, const char *type, struct slice body)
 {

@@ -12,7 +12,6 @@
 #include "http/parked_priv.h"
 #include "http/problem_priv.h"
 #include "http/stream_cursor_priv.h"
-#include "http/stream_priv.h"
 
 struct app_loop *app_loop_of(const struct http_request *request)
 {

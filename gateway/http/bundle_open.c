@@ -90,7 +90,7 @@ static bool open_member(struct http_request *request, struct stream_caller *call
 	opened = stream_opening_read(&opening);
 	if (opened) {
 		request->about = (struct slice){NULL, 0};
-		beginning->members[beginning->count].feed_hash = opening.feed->hash;
+		beginning->members[beginning->count].feed_hash = opening.terms.feed->hash;
 		if (!opening.is_final)
 			beginning->members[beginning->count].stream =
 			    stream_beginning_new(&opening);

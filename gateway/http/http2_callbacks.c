@@ -56,8 +56,8 @@ static int on_header(nghttp2_session *nghttp2, const nghttp2_frame *frame, const
 	(void)flags;
 	(void)user_data;
 	if (stream && frame->headers.cat == NGHTTP2_HCAT_REQUEST)
-		http2_stream_add_field(stream, (struct slice){(const char *)name, name_len},
-				       (struct slice){(const char *)value, value_len});
+		http2_request_add_field(stream, (struct slice){(const char *)name, name_len},
+					(struct slice){(const char *)value, value_len});
 	return 0;
 }
 
@@ -69,7 +69,7 @@ static int on_data_chunk(nghttp2_session *nghttp2, uint8_t flags, int32_t id, co
 	(void)flags;
 	(void)user_data;
 	if (stream)
-		http2_stream_take_body(stream, (struct slice){(const char *)bytes, len});
+		http2_request_take_body(stream, (struct slice){(const char *)bytes, len});
 	return 0;
 }
 
@@ -86,9 +86,9 @@ static int on_frame_recv(nghttp2_session *nghttp2, const nghttp2_frame *frame, v
 	if (!stream)
 		return 0;
 	if (frame->hd.type == NGHTTP2_HEADERS && frame->headers.cat == NGHTTP2_HCAT_REQUEST)
-		http2_stream_end_fields(stream, !(frame->hd.flags & NGHTTP2_FLAG_END_STREAM));
+		http2_request_end_fields(stream, !(frame->hd.flags & NGHTTP2_FLAG_END_STREAM));
 	if (frame->hd.flags & NGHTTP2_FLAG_END_STREAM)
-		http2_stream_dispatch(stream);
+		http2_request_dispatch(stream);
 	return 0;
 }
 

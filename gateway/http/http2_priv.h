@@ -2,7 +2,8 @@
  * http2: HTTP/2 (RFC 9113) on a connection, its frames by libnghttp2.
  *
  * http2.c is the session: bytes in, bytes out, limits, GOAWAY. http2_callbacks.c is what libnghttp2
- * calls. http2_stream.c is one request and its answer or stream.
+ * calls. http2_stream.c is one of its streams, from the request (http2_request.c) to the end of the
+ * answer.
  */
 #ifndef SLUICE_HTTP_HTTP2_PRIV_H
 #define SLUICE_HTTP_HTTP2_PRIV_H
@@ -91,14 +92,6 @@ struct http2_stream {
 
 /* A request begins. The session's. */
 struct http2_stream *http2_stream_new(struct http2_session *session, int32_t id);
-/* A field of it. */
-void http2_stream_add_field(struct http2_stream *stream, struct slice name, struct slice value);
-/* Its fields are complete; `has_body`: more comes. */
-void http2_stream_end_fields(struct http2_stream *stream, bool has_body);
-/* More of its body. */
-void http2_stream_take_body(struct http2_stream *stream, struct slice bytes);
-/* It is complete: the handler is called. */
-void http2_stream_dispatch(struct http2_stream *stream);
 /* It is answered before its end, which it gets LINGER_MS for; then it is reset without an error
  * (RFC 9113, 8.1). There are clients that drop an answer for a reset while they send, libcurl 7.88
  * among them. */
@@ -107,8 +100,7 @@ void http2_stream_linger(struct http2_stream *stream);
  * of the turn. */
 void http2_stream_close(struct http2_stream *stream, enum close_reason reason);
 
-/* timer_list's expire() of request_timers, reply_timers and reset_timers. */
-void http2_stream_expire_request(struct timer *timer);
+/* timer_list's expire() of reply_timers and reset_timers. */
 void http2_stream_expire_reply(struct timer *timer);
 void http2_stream_expire_linger(struct timer *timer);
 
@@ -118,5 +110,34 @@ void http2_stream_drop_aborted(struct http2_stream *stream);
 /* nghttp2_data_source_read_callback: makes the DATA frame in the loop's scratch. */
 ssize_t http2_stream_read(nghttp2_session *nghttp2, int32_t id, uint8_t *buffer, size_t len,
 			  uint32_t *flags, nghttp2_data_source *source, void *user_data);
+
+static inline nghttp2_nv http2_pair(struct slice name, struct slice value)
+{
+	return (nghttp2_nv){(uint8_t *)(uintptr_t)name.base, (uint8_t *)(uintptr_t)value.base,
+			    name.len, value.len, NGHTTP2_NV_FLAG_NONE};
+}
+
+/* http2_request.c: what a stream receives, until it is answered. */
+
+/* By these ops. The stream's. */
+struct http2_request *http2_request_new(struct http2_stream *stream,
+					const struct http_request_ops *ops);
+/* The stream of a request that the ops get. */
+struct http2_stream *http2_request_stream(struct http_request *request);
+/* These five do nothing where it is answered already. A field: */
+void http2_request_add_field(struct http2_stream *stream, struct slice name, struct slice value);
+/* The fields are complete; `has_body`: more comes. */
+void http2_request_end_fields(struct http2_stream *stream, bool has_body);
+/* More of the body. */
+void http2_request_take_body(struct http2_stream *stream, struct slice bytes);
+/* It is complete: the handler is called. */
+void http2_request_dispatch(struct http2_stream *stream);
+/* timer_list's expire() of request_timers. */
+void http2_request_expire(struct timer *timer);
+
+/* It is answered: frees it. */
+void http2_request_drop(struct http2_stream *stream);
+/* Nobody can be answered any more: the handler is told, and it is freed. */
+void http2_request_tell_gone(struct http2_stream *stream);
 
 #endif

@@ -30,8 +30,7 @@ static void init_timers(struct http_loop *loop, const struct http_settings *sett
 	timer_list_init(&loop->idle_timers, settings->idle_timeout_ms, connection_expire);
 	timer_list_init(&loop->slow_timers, settings->slow_client_timeout_ms, connection_expire);
 	timer_list_init(&loop->linger_timers, LINGER_MS, connection_expire);
-	timer_list_init(&loop->request_timers, settings->head_timeout_ms,
-			http2_stream_expire_request);
+	timer_list_init(&loop->request_timers, settings->head_timeout_ms, http2_request_expire);
 	timer_list_init(&loop->reply_timers, settings->slow_client_timeout_ms,
 			http2_stream_expire_reply);
 	timer_list_init(&loop->reset_timers, LINGER_MS, http2_stream_expire_linger);

@@ -1,7 +1,6 @@
 #include <stdlib.h>
 
 #include "http/app_priv.h"
-#include "http/problem_priv.h"
 
 /* page.html, linked in as it is (see the Makefile). */
 extern const char _binary_gateway_http_page_html_start[], _binary_gateway_http_page_html_end[];
@@ -43,15 +42,21 @@ static json_t *describe_param(const struct stream_param *param)
 		json_object_set(json, "default", param->default_value);
 	if (param->enum_values)
 		json_object_set(json, "enum", param->enum_values);
+	if (param->ordered)
+		json_object_set_new(json, "ordered", json_true());
+	if (param->has_minimum)
+		json_object_set_new(json, "minimum", json_real(param->minimum));
+	if (param->has_maximum)
+		json_object_set_new(json, "maximum", json_real(param->maximum));
 	return json;
 }
 
 static json_t *describe(const struct stream *stream)
 {
 	static const char *const access[] = {"closed", "public", "token"};
-	json_t *json =
-	    json_pack("{s:s, s:s, s:s}", "name", stream->name, "path",
-		      path_template_text(stream->path), "access", access[stream->access]);
+	json_t *json = json_pack("{s:s, s:s, s:s, s:b}", "name", stream->name, "path",
+				 path_template_text(stream->path), "access", access[stream->access],
+				 "client_filters", (int)stream->client_filters);
 	json_t *params = json_array(), *topics = json_array();
 
 	if (stream->description)

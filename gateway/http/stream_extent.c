@@ -22,17 +22,26 @@ static bool read_last(struct stream_opening *opening)
 			 param->name, STREAM_START_LAST_MAX);
 		return stream_opening_fail(opening, 400, detail);
 	}
-	opening->extent.has_last = true;
+	opening->terms.has_last = true;
 	/* The last of them may be the one that the stream ends with. */
-	opening->extent.last = last || !stream->end_when ? (uint32_t)last : 1;
+	opening->terms.last = last || !stream->end_when ? (uint32_t)last : 1;
 	return true;
+}
+
+static bool read_interval(struct stream_opening *opening)
+{
+	char reason[256];
+
+	return !stream_read_interval(opening->route->stream, opening->variables,
+				     &opening->terms.interval_ms, reason) ||
+	       stream_opening_fail(opening, 400, reason);
 }
 
 static void read_follow(struct stream_opening *opening)
 {
 	const struct stream_param *param = opening->route->stream->follow_param;
 
-	opening->extent.is_bounded =
+	opening->terms.is_bounded =
 	    param && json_is_false(stream_param_value(param, opening->variables));
 }
 
@@ -52,7 +61,7 @@ static bool bind_end(struct stream_opening *opening)
 	/* All its conditions are on optional parameters that the request does not have: that every
 	 * event ends it is nobody's wish. */
 	if (document_parts_of(bound))
-		opening->extent.end_when = checks_new(&bound, 1);
+		opening->terms.end_when = checks_new(&bound, 1);
 	else
 		pattern_free(bound);
 	return true;
@@ -61,5 +70,5 @@ static bool bind_end(struct stream_opening *opening)
 bool stream_extent_read(struct stream_opening *opening)
 {
 	read_follow(opening);
-	return read_last(opening) && bind_end(opening);
+	return read_last(opening) && read_interval(opening) && bind_end(opening);
 }

@@ -87,7 +87,7 @@ static bool claim_cursor(struct stream_opening *opening)
 	const struct slice none = {0}, id = buffer_slice(&opening->last_event_id);
 
 	stream_cursor_claim(opening->request, opening->route, opening->caller, &opening->cursor.key,
-			    opening->has_position ? id : none);
+			    opening->terms.has_position ? id : none);
 	return false;
 }
 

@@ -13,17 +13,9 @@ void stream_opening_fini(struct stream_opening *opening)
 		buffer_free(&opening->decoded[i]);
 	free(opening->decoded);
 	json_decref(opening->variables);
-	if (opening->feed)
-		feeds_close(opening->loop->app->parts.feeds, opening->feed);
-	route_keys_free(&opening->keys);
-	if (opening->has_position)
-		position_fini(&opening->position);
 	buffer_free(&opening->last_event_id);
-	buffer_free(&opening->welcome);
 	stream_cursor_key_fini(&opening->cursor);
-	checks_unref(opening->bound);
-	checks_unref(opening->extent.end_when);
-	stream_filter_free(opening->filter);
+	stream_terms_fini(&opening->terms, opening->loop);
 }
 
 bool stream_opening_fail(struct stream_opening *opening, int status, const char *detail)
@@ -96,15 +88,6 @@ static bool read_params(struct stream_opening *opening)
 	return true;
 }
 
-static bool read_interval(struct stream_opening *opening)
-{
-	char reason[256];
-
-	return !stream_read_interval(opening->route->stream, opening->variables,
-				     &opening->interval_ms, reason) ||
-	       stream_opening_fail(opening, 400, reason);
-}
-
 /* Without a valid token an access rule may still hold, if it does not ask for claims; where it does
  * not hold, a token may be what is missing. */
 static bool check_access(struct stream_opening *opening)
@@ -131,7 +114,6 @@ static bool open_feed(struct stream_opening *opening)
 {
 	const struct stream *stream = opening->route->stream;
 	const char *topic = NULL;
-	struct feed *feed;
 
 	if (stream->topic_param) {
 		topic = json_string_value(json_object_get(
@@ -139,10 +121,9 @@ static bool open_feed(struct stream_opening *opening)
 		if (!topic || !stream_allows_topic(stream, slice_of(topic)))
 			return stream_opening_fail(opening, 404, "This stream has no such topic.");
 	}
-	if (feeds_open(opening->loop->app->parts.feeds, stream, topic, &feed))
+	if (feeds_open(opening->loop->app->parts.feeds, stream, topic, &opening->terms.feed))
 		return stream_opening_fail(opening, 503,
 					   "Too many topics are open; try again later.");
-	opening->feed = feed;
 	return true;
 }
 
@@ -150,12 +131,12 @@ static bool make_keys(struct stream_opening *opening)
 {
 	const struct pattern *filter = opening->route->stream->filter;
 
-	if (!feed_is_filtered(opening->feed))
+	if (!feed_is_filtered(opening->terms.feed))
 		return true;
-	if (pattern_request_keys(filter, opening->variables, &opening->keys))
+	if (pattern_request_keys(filter, opening->variables, &opening->terms.keys))
 		return stream_opening_fail(opening, 400,
 					   "The request selects too many combinations of values.");
-	if (opening->keys.count)
+	if (opening->terms.keys.count)
 		return true;
 	if (opening->caller->claims)
 		return stream_opening_fail(
@@ -169,15 +150,17 @@ static bool bind_filters(struct stream_opening *opening)
 	const struct stream *stream = opening->route->stream;
 
 	return stream_filter_bind(opening->request, opening->query, stream, opening->caller,
-				  opening->variables, &opening->bound) &&
-	       stream_filter_open(opening->request, stream, opening->caller, &opening->filter);
+				  opening->variables, &opening->terms.bound) &&
+	       stream_filter_open(opening->request, stream, opening->caller,
+				  &opening->terms.filter);
 }
 
 static bool render_welcome(struct stream_opening *opening)
 {
 	char detail[128];
 
-	if (!stream_append_welcome(opening->route->stream, opening->variables, &opening->welcome))
+	if (!stream_append_welcome(opening->route->stream, opening->variables,
+				   &opening->terms.welcome))
 		return true;
 	snprintf(detail, sizeof(detail),
 		 "What this request and its token hold makes the welcome event larger than %d "
@@ -188,7 +171,7 @@ static bool render_welcome(struct stream_opening *opening)
 
 bool stream_opening_read(struct stream_opening *opening)
 {
-	return read_params(opening) && read_interval(opening) && check_access(opening) &&
-	       open_feed(opening) && stream_resume_read(opening) && make_keys(opening) &&
-	       render_welcome(opening) && bind_filters(opening) && stream_extent_read(opening);
+	return read_params(opening) && check_access(opening) && open_feed(opening) &&
+	       stream_resume_read(opening) && make_keys(opening) && render_welcome(opening) &&
+	       bind_filters(opening) && stream_extent_read(opening);
 }

@@ -1,6 +1,6 @@
 /*
- * stream_opening: what one stream of a request needs to begin: its parameters, its feed, its route
- * keys, what narrows it, and where it begins. Lives as long as the request is being looked at.
+ * stream_opening: one stream of a request while that is looked at, step by step (stream_priv.h);
+ * and its terms, which are what the steps make, and all that outlives the request.
  *
  * Every step answers the request itself where it fails, and returns false then.
  */
@@ -11,12 +11,23 @@
 #include "http/stream_filter_priv.h"
 #include "http/stream_priv.h"
 
-/* How much of the stream the request is for. */
-struct stream_extent {
-	bool has_last; /* how many of the last events come first */
+/* What the stream's subscriber is made with. */
+struct stream_terms {
+	struct feed *feed; /* a reference */
+	struct route_keys keys;
+	struct position position; /* of Last-Event-ID or the cursor */
+	bool has_position;
+	bool has_stale_cursor;
+	struct buffer custom_id; /* a Last-Event-ID of the stream's own; empty: none */
+	int64_t since_ms;        /* -1: not asked for */
+	bool has_last;           /* how many of the last events come first */
 	uint32_t last;
-	bool is_bounded;         /* it does not follow */
-	struct checks *end_when; /* a reference; NULL: the feed's own counts */
+	bool is_bounded;              /* it does not follow */
+	struct checks *end_when;      /* a reference; NULL: the feed's own counts */
+	uint32_t interval_ms;         /* 0: every event */
+	struct buffer welcome;        /* the welcome event; empty: it has none */
+	struct checks *bound;         /* a reference; NULL: route keys alone decide */
+	struct stream_filter *filter; /* NULL: nothing narrows the stream for its subject */
 };
 
 struct stream_opening {
@@ -31,21 +42,10 @@ struct stream_opening {
 	size_t decoded_count;
 	const char *undecodable; /* the query parameter that is not */
 	json_t *variables;
-	struct feed *feed; /* a reference */
-	struct route_keys keys;
-	struct position position; /* of Last-Event-ID */
-	bool has_position;
 	struct buffer last_event_id;
-	bool is_custom_id;
-	bool is_final;    /* a member that has ended for good */
-	int64_t since_ms; /* -1: not asked for */
-	uint32_t interval_ms;
+	bool is_final; /* a member that has ended for good */
 	struct stream_cursor_key cursor;
-	bool has_stale_cursor;
-	struct buffer welcome;        /* the stream's welcome event; empty: it has none */
-	struct checks *bound;         /* a reference; NULL: route keys alone decide */
-	struct stream_filter *filter; /* NULL: nothing narrows the stream for its subject */
-	struct stream_extent extent;
+	struct stream_terms terms;
 };
 
 /* All but the cursor, into an opening whose first fields are set, down to the query. */
@@ -55,7 +55,7 @@ void stream_opening_fini(struct stream_opening *opening);
 /* Answers the request with a problem; false, for the step to return. */
 bool stream_opening_fail(struct stream_opening *opening, int status, const char *detail);
 
-/* stream_extent.c: where it ends, and how many of the last events come first. */
+/* stream_extent.c: how much of it: what comes first, how often, and what ends it. */
 bool stream_extent_read(struct stream_opening *opening);
 
 /* stream_resume.c: where it begins. */
@@ -72,11 +72,14 @@ bool stream_resume_read(struct stream_opening *opening);
 /* From where the cursor stands; empty: nowhere yet. */
 bool stream_resume_from_cursor(struct stream_opening *opening, struct slice event_id);
 
-/* stream_begin.c: what outlives the request until the head is sent. */
+/* stream_begin.c: from the opening to the subscriber. */
 
+void stream_terms_fini(struct stream_terms *terms, const struct app_loop *loop);
+
+/* The terms, until the head is sent. */
 struct stream_beginning;
 
-/* Takes over what the opening has. */
+/* Takes over the opening's terms, and the caller's holder. */
 struct stream_beginning *stream_beginning_new(struct stream_opening *opening);
 /* A http_stream_started; `context` is the beginning, which is freed. */
 void stream_begin(void *context, struct http_stream *stream);

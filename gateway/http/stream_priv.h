@@ -3,13 +3,14 @@
  * first that fails answers it:
  *
  *     method, Accept, body  stream_handler.c
- *     token -> claims       stream_auth.c (may have to wait for a key or a look-up)
+ *     token -> claims       stream_auth.c (may have to wait: for a key, a look-up, the filters of
+ *                           the subject)
  *     parameters, access    stream_opening.c
  *     feed                  stream_opening.c
  *     Last-Event-ID, since  stream_resume.c
  *     route keys, welcome   stream_opening.c
- *     the subject's filters stream_filter.c (stream_auth.c has waited for them)
- *     its extent            stream_extent.c
+ *     filters               stream_filter.c: the stream's, the client's, the subject's
+ *     how much of it        stream_extent.c: last N, interval, follow, end_when
  *     cursor                stream_cursor.c (waits for PostgreSQL, and starts over)
  *     head                  stream_handler.c
  *     subscriber            stream_begin.c

@@ -56,13 +56,14 @@ static const char *decode_position(struct stream_opening *opening, struct slice 
 {
 	const char *reason = NULL;
 
-	if (event_id_decode(id, opening->feed->hash, flags, &opening->position, &reason))
+	if (event_id_decode(id, opening->terms.feed->hash, flags, &opening->terms.position,
+			    &reason))
 		return reason;
-	if (opening->position.topic_count != opening->feed->topic_count) {
-		position_fini(&opening->position);
+	if (opening->terms.position.topic_count != opening->terms.feed->topic_count) {
+		position_fini(&opening->terms.position);
 		return "it names other topics";
 	}
-	opening->has_position = true;
+	opening->terms.has_position = true;
 	return NULL;
 }
 
@@ -78,7 +79,8 @@ static bool read_last_event_id(struct stream_opening *opening)
 		return true;
 	reason = decode_position(opening, buffer_slice(&opening->last_event_id), &flags);
 	if (reason && fits_custom_id(opening)) {
-		opening->is_custom_id = true;
+		buffer_append_slice(&opening->terms.custom_id,
+				    buffer_slice(&opening->last_event_id));
 		return true;
 	}
 	if (reason) {
@@ -95,9 +97,10 @@ static bool read_since(struct stream_opening *opening)
 	struct buffer since = {0};
 	int rc = query.base ? percent_find(query, "since", &since) : ERROR_NOT_FOUND;
 
-	opening->since_ms = -1;
+	opening->terms.since_ms = -1;
 	if (!rc)
-		rc = stream_since_read(buffer_slice(&since), clock_unix_ms(), &opening->since_ms);
+		rc = stream_since_read(buffer_slice(&since), clock_unix_ms(),
+				       &opening->terms.since_ms);
 	buffer_free(&since);
 	return !rc || rc == ERROR_NOT_FOUND ||
 	       stream_opening_fail(opening, 400, STREAM_SINCE_WANTED);
@@ -113,6 +116,7 @@ bool stream_resume_from_cursor(struct stream_opening *opening, struct slice even
 	unsigned flags = 0;
 
 	if (event_id.len)
-		opening->has_stale_cursor = decode_position(opening, event_id, &flags) != NULL;
+		opening->terms.has_stale_cursor =
+		    decode_position(opening, event_id, &flags) != NULL;
 	return flags & EVENT_ID_FINAL ? reply_final(opening) : true;
 }

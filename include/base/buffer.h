@@ -9,6 +9,8 @@
 
 #include "base/slice.h"
 
+struct json_t;
+
 struct buffer {
 	char *base;
 	size_t len;
@@ -25,6 +27,8 @@ void buffer_append_format(struct buffer *buffer, const char *format, ...)
 /* Appends `text` as a JSON string with its quotes (RFC 8259, 7); what is not UTF-8 becomes U+FFFD.
  */
 void buffer_append_json_string(struct buffer *buffer, struct slice text);
+/* Any JSON value, compact and on one line. */
+void buffer_append_json(struct buffer *buffer, const struct json_t *json);
 /* Decimal digits, without the cost of a format. */
 void buffer_append_u64(struct buffer *buffer, uint64_t number);
 

@@ -151,6 +151,9 @@ static inline struct config_at config_element(const struct config_at *parent, si
 	return (struct config_at){parent->config, parent, NULL, index};
 }
 
+/* For read: the value as another row would have it. */
+void config_read_as(const struct config_at *at, const json_t *value, const struct setting *setting,
+		    void *target);
 /* For read: one more object by a table, into a zeroed struct. */
 void config_read_object(const struct config_at *at, const json_t *value,
 			const struct config_table *table, void *target);

@@ -72,6 +72,10 @@ function configure(brokers, tls, allowedOrigin) {
 			'orders': { ...stream, path: '/orders', description: 'Everybody\'s orders.' },
 			'user-orders': { ...stream, path: '/users/{user_id}/orders', filter },
 			'quiet': { ...stream, path: '/quiet/{user_id}', filter, heartbeat: '200ms' },
+			'history': {
+				...stream, path: '/history', client_filters: true, start: { last: 5 }, follow: '{query.follow}',
+				params: { follow: { type: 'boolean', default: true } },
+			},
 			'private': { ...stream, path: '/private/{user_id}', filter, access: { claims: { sub: ['{path.user_id}'] } } },
 		},
 	};
@@ -275,7 +279,7 @@ async function takeScreenshots(page, folder) {
 	}
 }
 
-scenario('the page lists the streams, subscribes by a click and says why it is refused', async ({ browser, gateway, folder }) => {
+scenario('the page lists the streams, subscribes by a click, to one or two, with a filter, and says why it is refused', async ({ browser, gateway, folder }) => {
 	const page = await browser.newPage();
 	const errors = [];
 	page.on('pageerror', error => errors.push(error));
@@ -301,7 +305,19 @@ scenario('the page lists the streams, subscribes by a click and says why it is r
 
 	await page.getByRole('button', { name: 'Stop' }).click();
 	await state.filter({ hasText: 'stopped' }).waitFor();
-	const card = page.getByRole('article').filter({ has: page.getByRole('heading', { name: 'private' }) });
+	const cardOf = name => page.getByRole('article').filter({ has: page.getByRole('heading', { name, exact: true }) });
+	const history = cardOf('history'), card = cardOf('private');
+	await history.getByLabel('filter').fill(JSON.stringify({ value: { n: [sent[1][1].n] } }));
+	await history.getByLabel('follow').selectOption('false');
+	await subscribeTo('history');
+	await state.filter({ hasText: 'ended' }).waitFor();
+	assert.equal(await rows.filter({ hasText: '"n":' }).count(), 1);
+	assert.equal(await rows.filter({ hasText: JSON.stringify(sent[1][1]) }).count(), 1);
+
+	await page.getByText('Several in one connection').click();
+	await page.getByRole('button', { name: 'Subscribe to both' }).click();
+	for (const name of ['orders', 'history']) await rows.filter({ hasText: `/${name}#connected` }).waitFor();
+
 	await card.getByLabel('user_id').fill('ada');
 	await subscribeTo('private');
 	await state.filter({ hasText: /refused: 401 .*token/ }).waitFor();

@@ -4,6 +4,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <jansson.h>
 
 #include <stdlib.h>
 
@@ -137,6 +138,24 @@ static void test_buffer_json_string_is_escaped(void **state)
 	buffer_free(&buffer);
 }
 
+/* Any JSON value is appended without a space or a line break. */
+static void test_buffer_json_is_compact(void **state)
+{
+	static const char *const rows[] = {"{\"a\":[1,2.5,null]}", "\"a\\nb\"", "true", "[]"};
+	struct buffer buffer = {0};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		json_t *json = json_loads(rows[i], JSON_DECODE_ANY, NULL);
+
+		buffer_clear(&buffer);
+		buffer_append_json(&buffer, json);
+		assert_string_equal(buffer_text(&buffer), rows[i]);
+		json_decref(json);
+	}
+	buffer_free(&buffer);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -147,6 +166,7 @@ int main(void)
 	    cmocka_unit_test(test_buffer_reserve_counts_nothing),
 	    cmocka_unit_test(test_buffer_u64_gives_its_digits),
 	    cmocka_unit_test(test_buffer_json_string_is_escaped),
+	    cmocka_unit_test(test_buffer_json_is_compact),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -55,12 +55,12 @@ static void test_stream_interval_wrong_settings_are_refused(void **state)
 	    {STREAM("", "{\"every\": \"{query.msec}\"}"),
 	     "f:2: /interval/every: \"{query.msec}\" is not declared: add it to \"params\"\n"},
 	    {STREAM("", "{\"every\": \"{path.ms}\"}"),
-	     "f:2: /interval/every: \"{path.ms}\" is not declared: add it to \"params\"\n"},
+	     "f:2: /interval/every: \"{path.ms}\" is not declared; did you mean \"{query.ms}\"?\n"},
 	    {STREAM("", "{\"every\": \"{ms}\"}"),
-	     "f:2: /interval/every: \"{ms}\" is not declared: add it to \"params\"\n"},
+	     "f:2: /interval/every: \"{ms}\" is not declared; did you mean \"{query.ms}\"?\n"},
 	    {STREAM("", "{\"every\": \"{query.text}\"}"),
-	     "f:2: /interval/every: \"{query.text}\" must be a number of milliseconds: declare it "
-	     "with \"type\": \"integer\"\n"},
+	     "f:2: /interval/every: is a number of milliseconds: declare \"text\" with \"type\": "
+	     "\"integer\"\n"},
 	    {STREAM(", \"default\": 50", "{\"every\": \"{query.ms}\"}"),
 	     "f:2: /interval/every: names a parameter whose default, 50, is not from \"min\", 100 "
 	     "ms, to \"max\", 60000 ms\n"},
