@@ -519,11 +519,12 @@ static void test_opaque_tokens_missed_notification_is_made_up_for(void **state)
 	snprintf(sql, sizeof(sql),
 		 "set session_replication_role = replica;"
 		 "update token set revoked_at = now() where token_id = %s;"
-		 "insert into revocation (kind, value) values ('jti', 'missed');"
-		 "select pg_terminate_backend(pid) from pg_stat_activity"
-		 " where application_name = 'sluice notifications'",
+		 "insert into revocation (kind, value) values ('jti', 'missed')",
 		 id);
 	execute(sql);
+	/* Once that is committed: they read the tables as soon as they are back. */
+	execute("select pg_terminate_backend(pid) from pg_stat_activity"
+		" where application_name = 'sluice notifications'");
 	for (size_t i = 0; i < REPLICAS; i++) {
 		assert_revoked(&opaque[i]);
 		assert_revoked(&jwts[i]);

@@ -23,7 +23,7 @@ static int start_impatient(void **state)
 {
 	(void)state;
 	fixture_init(&fixture);
-	fixture.settings.head_timeout_ms = 300;
+	fixture.settings.head_timeout_ms = 1000;
 	fixture_start(&fixture);
 	return 0;
 }
@@ -271,10 +271,10 @@ static void test_http1_slow_head_times_out(void **state)
 {
 	(void)state;
 	for (int tls = 0; tls < 2; tls++) {
-		struct client client = open_either(tls);
-		struct client silent = open_either(tls);
+		struct client client = open_either(tls), silent;
 
 		client_say(&client, "GET /hello HTTP/1.1\r\n");
+		silent = open_either(tls);
 		while (!client_has_input_within(&client, 20))
 			if (!client_say(&client, "x"))
 				break;

@@ -25,8 +25,8 @@ static int start_impatient(void **state)
 {
 	(void)state;
 	fixture_init(&fixture);
-	fixture.settings.head_timeout_ms = 300;
-	fixture.settings.idle_timeout_ms = 300;
+	fixture.settings.head_timeout_ms = 1000;
+	fixture.settings.idle_timeout_ms = 1000;
 	fixture_start(&fixture);
 	return 0;
 }

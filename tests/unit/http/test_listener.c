@@ -258,7 +258,7 @@ static void test_listener_slow_handshake_times_out(void **state)
 	struct client client;
 
 	(void)state;
-	fixture.settings.head_timeout_ms = 300;
+	fixture.settings.head_timeout_ms = 1000;
 	fixture_start(&fixture);
 	client = client_open(fixture_port(&fixture, FIXTURE_TLS));
 	client_say(&client, "\x16\x03\x01");

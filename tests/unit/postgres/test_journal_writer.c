@@ -314,7 +314,7 @@ static void test_journal_writer_failed_sending_begins_anew(void **state)
 	open_feed(HOUR_MS);
 	add_many(&part, 1000);
 	assert_int_equal(journal_writer_send(writer), 0);
-	fixture_execute("select pg_terminate_backend(pid) from pg_stat_activity"
+	fixture_execute("select pg_terminate_backend(pid, 60000) from pg_stat_activity"
 			" where application_name = 'sluice journal'");
 	add_many(&part, 1000);
 	for (int i = 0; i < 600 && journal_writer_is_sending(writer); i++) {
