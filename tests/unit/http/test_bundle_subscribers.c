@@ -31,6 +31,8 @@ struct member {
 	int64_t next[PARTITIONS], there[PARTITIONS], last[USERS];
 	unsigned connected, welcomes, heartbeats, ends;
 	bool was_connected;
+	bool is_over; /* it came back with its last event's id, which is final: cut off before its
+			 `end` */
 };
 
 struct rig {
@@ -118,7 +120,8 @@ static bool come(struct rig *rig)
 		struct position position;
 		bool has;
 
-		if (!read_part(&parts, i, &position, &has)) {
+		rig->members[i].is_over = read_part(&parts, i, &position, &has);
+		if (!rig->members[i].is_over) {
 			begin_member(rig, i, has ? &position : NULL);
 			begun++;
 		}
@@ -247,7 +250,7 @@ static bool has_everything(const struct rig *rig)
 		if (rig->members[EVERYTHING].next[p] < world.log.high[p])
 			return false;
 	for (size_t i = CONFLATED; i < MEMBERS; i++)
-		if (!rig->members[i].ends)
+		if (!rig->members[i].ends && !rig->members[i].is_over)
 			return false;
 	return true;
 }
