@@ -16,7 +16,7 @@ struct candidate {
 			    under a stable sort */
 	size_t sequence; /* of arrival */
 	bool ends;       /* the stream, where it gets so far */
-	char *frame;
+	char *frame;     /* NULL: there was no room */
 	size_t frame_len;
 };
 
@@ -26,8 +26,17 @@ struct search {
 	int64_t *orders;
 	struct candidate *found;
 	size_t count, capacity, arrivals;
+	size_t frame_bytes, most_bytes;
 	struct route_keys keys;
 };
+
+static void free_frame(struct search *search, struct candidate *found)
+{
+	search->frame_bytes -= found->frame_len;
+	free(found->frame);
+	found->frame = NULL;
+	found->frame_len = 0;
+}
 
 static int by_order(const void *a, const void *b)
 {
@@ -50,10 +59,37 @@ static void keep_last(struct search *search)
 		return;
 	surplus = search->count - search->job->last;
 	for (size_t i = 0; i < surplus; i++)
-		free(search->found[i].frame);
+		free_frame(search, &search->found[i]);
 	memmove(search->found, search->found + surplus,
 		search->job->last * sizeof(search->found[0]));
 	search->count = search->job->last;
+}
+
+/* Twice as many as are wanted, so that a sort is worth it. */
+static void make_room(struct search *search)
+{
+	size_t most = 2 * (size_t)search->job->last + 1;
+
+	if (search->count < search->capacity)
+		return;
+	if (search->capacity == most) {
+		keep_last(search);
+		return;
+	}
+	search->capacity = 2 * search->capacity + 64;
+	if (search->capacity > most)
+		search->capacity = most;
+	search->found = mem_realloc(search->found, search->capacity * sizeof(search->found[0]));
+}
+
+/* Where the last N are too many bytes, their places have to do. */
+static void limit_frames(struct search *search)
+{
+	if (search->frame_bytes <= 2 * search->most_bytes)
+		return;
+	keep_last(search);
+	for (size_t i = 0; search->frame_bytes > search->most_bytes && i < search->count; i++)
+		free_frame(search, &search->found[i]);
 }
 
 static void add_candidate(struct search *search, size_t range, const struct record *record,
@@ -62,6 +98,7 @@ static void add_candidate(struct search *search, size_t range, const struct reco
 	struct buffer frame = {0};
 	int64_t *order = &search->orders[range];
 
+	make_room(search);
 	if (record->timestamp_ms > *order)
 		*order = record->timestamp_ms;
 	feed_event_append(search->job->feed, event, record, document, (struct slice){0}, &frame);
@@ -75,8 +112,8 @@ static void add_candidate(struct search *search, size_t range, const struct reco
 	    .frame = frame.base,
 	    .frame_len = frame.len,
 	};
-	if (search->count == search->capacity)
-		keep_last(search);
+	search->frame_bytes += frame.len;
+	limit_frames(search);
 }
 
 static bool on_record(void *context, size_t range, const struct record *record)
@@ -146,9 +183,8 @@ static bool write_frame(struct replay_job *job, const struct candidate *found)
 	return found->ends;
 }
 
-/* The position before the first of those that are sent; then each frame moves it on, so that every
- * id is exact. */
-static void write_frames(struct search *search, const struct position *head)
+/* The position before the first of them. */
+static void begin(const struct search *search, const struct position *head)
 {
 	struct replay_job *job = search->job;
 
@@ -157,6 +193,13 @@ static void write_frames(struct search *search, const struct position *head)
 		position_set(&job->own, search->found[i].topic, search->found[i].partition,
 			     search->found[i].offset);
 	replay_say_connected(job);
+}
+
+/* Each frame moves the position on, so that every id is exact. */
+static void write_frames(struct search *search, const struct position *head)
+{
+	struct replay_job *job = search->job;
+
 	for (size_t i = 0; i < search->count; i++) {
 		if (!write_frame(job, &search->found[i]))
 			continue;
@@ -164,6 +207,14 @@ static void write_frames(struct search *search, const struct position *head)
 		return;
 	}
 	position_assign(&job->own, head);
+}
+
+static bool has_all_frames(const struct search *search)
+{
+	for (size_t i = 0; i < search->count; i++)
+		if (!search->found[i].frame)
+			return false;
+	return search->frame_bytes <= search->most_bytes;
 }
 
 static void search_fini(struct search *search)
@@ -190,12 +241,18 @@ static int scan(struct search *search, const struct replay_slice *slice)
 	return rc;
 }
 
-/* The events that were found are the last ones: afterwards the job is at the head. */
+/*
+ * The events that were found are the last ones: afterwards the job is at the head. Where they are
+ * too large to be held all at once it is before the first of each partition, behind which there
+ * are these and no others.
+ */
 static void answer(struct replay_slice *slice, struct search *search)
 {
 	struct replay_job *job = slice->job;
 
-	write_frames(search, &slice->head);
+	begin(search, &slice->head);
+	if (has_all_frames(search))
+		write_frames(search, &slice->head);
 	job->mode = REPLAY_RESUME;
 	job->checked = true;
 	job->result = REPLAY_DONE;
@@ -312,10 +369,10 @@ static bool read_last_with_journal(struct replay_slice *slice, struct search *se
 	return done;
 }
 
-static void search_init(struct search *search, struct replay_job *job)
+static void search_init(struct search *search, const struct replay_slice *slice)
 {
-	*search = (struct search){.job = job, .capacity = 2 * (size_t)job->last + 1};
-	search->found = mem_alloc(search->capacity * sizeof(search->found[0]));
+	*search =
+	    (struct search){.job = slice->job, .most_bytes = slice->worker->settings->last_bytes};
 }
 
 static void read_last_from_kafka(struct replay_slice *slice)
@@ -323,7 +380,7 @@ static void read_last_from_kafka(struct replay_slice *slice)
 	struct search search;
 	int rc = limit_scan(slice);
 
-	search_init(&search, slice->job);
+	search_init(&search, slice);
 	if (!rc)
 		rc = scan(&search, slice);
 	slice->job->result = REPLAY_FAILED;
@@ -337,7 +394,7 @@ void replay_read_last(struct replay_slice *slice)
 	struct search search;
 	bool done;
 
-	search_init(&search, slice->job);
+	search_init(&search, slice);
 	replay_slice_find(slice, NULL);
 	done = read_last_with_journal(slice, &search);
 	search_fini(&search);

@@ -103,8 +103,9 @@ struct replay_journal {
 struct replay_settings {
 	uint32_t workers;
 	uint32_t chunk_bytes;
-	uint32_t chunks;    /* in memory at once, over all jobs */
-	uint32_t last_scan; /* records that start: {"last": N} looks through at most */
+	uint32_t chunks;     /* in memory at once, over all jobs */
+	uint32_t last_scan;  /* records that start: {"last": N} looks through at most */
+	uint64_t last_bytes; /* of its events in memory; more are read again, chunk by chunk */
 	/* What a start: "current" may hold in memory. */
 	uint32_t current_keys;
 	uint64_t current_bytes;

@@ -436,24 +436,29 @@ static void test_subscriber_revoked_ends_alone(void **state)
 	close_world(&world);
 }
 
-/* start: {"last": N} gives the newest N first, whether the window has them or not; cut off in the
- * middle, the rest comes after. */
+/* start: {"last": N} gives the newest N first, whether the window has them or not, and whether they
+ * may be held all at once or not; cut off in the middle, the rest comes after. */
 static void test_subscriber_start_last_gives_the_newest_first(void **state)
 {
 	static const struct {
 		uint64_t window_bytes;
 		const char *mapping;
+		uint64_t last_bytes;
 	} rows[] = {
-	    {64 << 20, NULL},
-	    {8 << 10, NULL},
-	    {64 << 20, IDS_THAT_EVENTS_LACK},
-	    {8 << 10, IDS_THAT_EVENTS_LACK},
+	    {64 << 20, NULL, 1 << 20},
+	    {8 << 10, NULL, 1 << 20},
+	    {64 << 20, IDS_THAT_EVENTS_LACK, 1 << 20},
+	    {8 << 10, IDS_THAT_EVENTS_LACK, 1 << 20},
+	    {8 << 10, NULL, 6000},
+	    {8 << 10, IDS_THAT_EVENTS_LACK, 100},
+	    {8 << 10, NULL, 0},
 	};
 	static struct world world;
 	static struct client client;
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		world_last_bytes = rows[i].last_bytes;
 		open_world(&world, rows[i].window_bytes, false);
 		if (rows[i].mapping)
 			set_mapping(&world, rows[i].mapping);
@@ -484,6 +489,7 @@ static void test_subscriber_start_last_gives_the_newest_first(void **state)
 		buffer_free(&client.unparsed);
 		close_world(&world);
 	}
+	world_last_bytes = 1 << 20;
 }
 
 int main(void)

@@ -186,10 +186,14 @@ static inline int find_variable(void *context, struct slice name, enum pattern_v
 	return slice_equal(name, SLICE_LIT("path.user")) ? 0 : ERROR_NOT_FOUND;
 }
 
+/* What the next worlds' replays hold of the last events. */
+static uint64_t world_last_bytes = 1 << 20;
+
 static inline void open_replica(struct world *world, struct replica *replica)
 {
 	const struct feeds_source source = {on_want, on_unwant, replica};
-	const struct replay_settings replay_settings = {2, 4096, 4, 1000, 20, 1 << 20};
+	const struct replay_settings replay_settings = {2,  4096,   4, 1000, world_last_bytes,
+							20, 1 << 20};
 	const struct replay_source replay_source = {source_open,   source_close,     source_read,
 						    source_bounds, source_seek_time, &world->log};
 

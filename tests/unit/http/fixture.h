@@ -343,8 +343,11 @@ static inline void fixture_open_feed(struct fixture *fixture)
 {
 	static char topic[] = "t", *topics[] = {topic};
 	const struct feeds_source source = {fixture_want, fixture_unwant, fixture};
-	const struct replay_settings replay_settings = {
-	    .workers = 1, .chunk_bytes = 4096, .chunks = 2, .last_scan = 100};
+	const struct replay_settings replay_settings = {.workers = 1,
+							.chunk_bytes = 4096,
+							.chunks = 2,
+							.last_scan = 100,
+							.last_bytes = 1 << 20};
 	const struct replay_source replay_source = {
 	    .open = fixture_source_open,
 	    .close = fixture_source_close,
