@@ -163,6 +163,11 @@ void conflation_replayed(struct subscriber *subscriber)
 		conflation->due_ms = subscriber->at->fanout->now_ms + conflation->interval_ms;
 }
 
+bool conflation_is_noted(const struct subscriber *subscriber)
+{
+	return !subscriber->conflation->walks && !subscriber->own && !subscriber->ending;
+}
+
 bool conflation_lags(const struct subscriber *subscriber)
 {
 	return subscriber->conflation && subscriber->state == SUBSCRIBER_LIVE &&

@@ -142,7 +142,7 @@ static bool take_due(struct subscriber *subscriber)
 {
 	struct conflation *conflation = subscriber->conflation;
 	const struct fanout_feed *at = subscriber->at;
-	bool noted = !conflation->walks && !subscriber->own && !subscriber->ending;
+	bool noted = conflation_is_noted(subscriber);
 
 	conflation->due_at = 0;
 	conflation->due_until = subscriber->until;

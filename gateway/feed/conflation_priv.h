@@ -113,6 +113,8 @@ void conflation_set_level(struct conflation *conflation, struct conflation_level
 struct conflation_level *conflation_level_new(const struct position *position);
 /* Where it stands, LIVE and with something offered. Initialises *position. */
 void conflation_position(const struct subscriber *subscriber, struct position *position);
+/* What goes out is known without a look at all of the window from its cursor on. */
+bool conflation_is_noted(const struct subscriber *subscriber);
 /* It is LIVE and was offered what it has not got. */
 bool conflation_lags(const struct subscriber *subscriber);
 

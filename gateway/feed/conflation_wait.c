@@ -48,12 +48,12 @@ void conflation_arm(struct subscriber *subscriber)
 }
 
 /* The window is about to drop what it needs: what it would be sent at its interval's end goes out
- * now. By key that may be all that it was offered, else it is the newest alone. */
+ * now. That may be all that it was offered, or it is known to be the newest alone. */
 static bool is_endangered(const struct subscriber *subscriber)
 {
 	uint64_t tail = window_tail(subscriber->at->feed->window);
-	uint64_t needs =
-	    subscriber->conflation->by_key ? subscriber->cursor : subscriber->until - 1;
+	bool newest_alone = conflation_is_noted(subscriber) && !subscriber->conflation->by_key;
+	uint64_t needs = newest_alone ? subscriber->until - 1 : subscriber->cursor;
 
 	return tail && (needs < tail || needs - tail <= (subscriber->at->dispatched - tail) / 4);
 }

@@ -166,6 +166,15 @@ void feed_append(struct feed *feed, uint32_t topic, const struct record *record,
 		append(feed, topic, &event, record, document, previous_next);
 }
 
+void feed_begin(struct feed *feed, uint32_t topic, int32_t partition, int64_t next)
+{
+	if (!atomic_load(&feed->ready))
+		window_begin(feed->window, topic, (uint32_t)partition, next);
+	else if (next > position_get(&feed->position, topic, (uint32_t)partition))
+		window_reset(feed->window);
+	feed_move(feed, topic, partition, next);
+}
+
 void feed_move(struct feed *feed, uint32_t topic, int32_t partition, int64_t next)
 {
 	position_set(&feed->position, topic, (uint32_t)partition, next);

@@ -255,21 +255,25 @@ static void let_go_unused(struct feeds *feeds)
 	}
 }
 
+static void move_topic(struct feeds *feeds, struct topic *topic, int32_t partition, int64_t next,
+		       void (*move)(struct feed *feed, uint32_t topic, int32_t partition,
+				    int64_t next))
+{
+	pthread_mutex_lock(&feeds->lock);
+	position_set(&topic->next, 0, (uint32_t)partition, next);
+	for (struct wish *wish = topic->wishes; wish; wish = wish->following)
+		move(wish->feed, wish->topic, partition, next);
+	pthread_mutex_unlock(&feeds->lock);
+}
+
 void feeds_on_partition(void *context, void *token, int32_t partition, int64_t next)
 {
-	feeds_on_end(context, token, partition, next);
+	move_topic(context, token, partition, next, feed_begin);
 }
 
 void feeds_on_end(void *context, void *token, int32_t partition, int64_t next)
 {
-	struct feeds *feeds = context;
-	struct topic *topic = token;
-
-	pthread_mutex_lock(&feeds->lock);
-	position_set(&topic->next, 0, (uint32_t)partition, next);
-	for (struct wish *wish = topic->wishes; wish; wish = wish->following)
-		feed_move(wish->feed, wish->topic, partition, next);
-	pthread_mutex_unlock(&feeds->lock);
+	move_topic(context, token, partition, next, feed_move);
 }
 
 /* What they need together reads otherwise to one that takes as text what another one parses. */

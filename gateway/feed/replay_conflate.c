@@ -16,9 +16,12 @@ void replay_conflate_take(struct replay_slice *slice, const struct record *recor
 
 	slice->conflated++;
 	keyed->ends = replay_ends_with(job, &event->kept);
-	if (keyed->ends)
+	if (keyed->ends) {
 		replay_end_with(job);
-	if (!keyed_remove(&slice->keyed, keyed) && !keyed->ends) {
+		/* Nothing supersedes it, whatever its time is. */
+		keyed->event_time_ms = INT64_MAX;
+	}
+	if (!keyed_remove(&slice->keyed, keyed)) {
 		keyed_free(keyed);
 		return;
 	}

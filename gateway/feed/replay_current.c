@@ -16,10 +16,13 @@ struct replay_state {
 	bool full;
 };
 
+/* What ends the stream comes last: the state is whole before that. */
 static int by_place(const void *a, const void *b)
 {
 	const struct keyed *left = *(struct keyed *const *)a, *right = *(struct keyed *const *)b;
 
+	if (left->ends != right->ends)
+		return left->ends ? 1 : -1;
 	if (left->event_time_ms != right->event_time_ms)
 		return left->event_time_ms < right->event_time_ms ? -1 : 1;
 	if (left->topic != right->topic)
@@ -101,14 +104,15 @@ static void send(struct replay_slice *slice)
 	while (state->sent < state->events.count &&
 	       job->chunk.len < slice->worker->settings->chunk_bytes) {
 		struct keyed *keyed = state->sorted[state->sent++];
+		bool ends = keyed->ends && state->sent == state->events.count;
 
-		if (keyed->ends && !frame_id((struct slice){keyed->frame, keyed->frame_len}).len)
+		if (ends && !frame_id((struct slice){keyed->frame, keyed->frame_len}).len)
 			ending_append_id_line(job->feed, &job->own, &job->chunk);
 		buffer_append(&job->chunk, keyed->frame, keyed->frame_len);
 		free(keyed->frame);
 		keyed->frame = NULL;
 		job->chunk_events++;
-		if (keyed->ends) {
+		if (ends) {
 			replay_end_with(job);
 			replay_current_free(slice->worker->replay, job);
 			return;

@@ -323,6 +323,8 @@ static void consume_window(struct subscriber *subscriber, size_t n)
 
 void subscriber_consume(struct subscriber *subscriber, size_t n)
 {
+	uint64_t cursor;
+
 	if (!n || subscriber->aborted)
 		return;
 	metrics_add(METRIC_DELIVERED_BYTES, n);
@@ -331,9 +333,10 @@ void subscriber_consume(struct subscriber *subscriber, size_t n)
 		consume_pending(subscriber, n);
 		return;
 	}
+	cursor = subscriber->cursor;
 	consume_window(subscriber, n);
-	if (!subscriber->frame_at && !subscriber->aborted)
-		subscriber_pass_frame(subscriber);
+	if (subscriber->cursor != cursor && !subscriber->aborted)
+		subscriber_pass_frames(subscriber);
 }
 
 void subscriber_note_progress(struct subscriber *subscriber)

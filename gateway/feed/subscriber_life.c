@@ -186,11 +186,12 @@ static void time_out(struct subscriber *subscriber, enum close_reason reason, co
 	buffer_free(&frame);
 }
 
+/* What waits for its interval's end is an event, too. */
 static bool is_without_events(const struct subscriber *subscriber)
 {
 	uint32_t idle_timeout_ms = subscriber->at->feed->stream->idle_timeout_ms;
 
-	return idle_timeout_ms && subscriber_is_idle(subscriber) &&
+	return idle_timeout_ms && subscriber_is_idle(subscriber) && !conflation_lags(subscriber) &&
 	       subscriber->at->fanout->now_ms - subscriber->event_ms >= idle_timeout_ms;
 }
 

@@ -54,6 +54,13 @@ static struct slice last_id(const struct feed *feed, struct slice frames)
 	return (struct slice){0};
 }
 
+static bool append_reached(const struct subscriber *subscriber, struct buffer *id)
+{
+	if (subscriber->reached)
+		buffer_append_text(id, subscriber->reached);
+	return subscriber->reached;
+}
+
 static bool append_held(const struct subscriber *subscriber, struct buffer *id)
 {
 	const struct pending *pending = subscriber->pending;
@@ -61,30 +68,36 @@ static bool append_held(const struct subscriber *subscriber, struct buffer *id)
 
 	if (pending)
 		last = last_id(subscriber->at->feed, (struct slice){pending->bytes, pending->at});
-	if (last.len)
-		buffer_append_slice(id, last);
-	else if (subscriber->reached)
-		buffer_append_text(id, subscriber->reached);
-	return last.len || subscriber->reached;
+	if (!last.len)
+		return append_reached(subscriber, id);
+	buffer_append_slice(id, last);
+	return true;
 }
 
 /* Of everything before `sequence`, which is in the segment that holds `in` or right after it. */
 static bool append_at(const struct subscriber *subscriber, uint64_t in, uint64_t sequence,
 		      struct buffer *id)
 {
+	const struct feed *feed = subscriber->at->feed;
 	struct position position;
 	uint64_t end;
-	const struct window_segment *segment = window_find(subscriber->at->feed->window, in, &end);
+	const struct window_segment *segment = window_find(feed->window, in, &end);
 
 	if (!segment)
 		return false;
+	if (sequence > segment->first && !mapping_has_custom_id(feed->stream->mapping)) {
+		const struct window_entry *before = window_entry_at(segment, sequence - 1);
+
+		buffer_append_slice(id, frame_id(window_frame(segment, before)));
+		return true;
+	}
 	subscriber_position_at(segment, sequence, &position);
 	encode(subscriber, &position, id);
 	position_fini(&position);
 	return true;
 }
 
-static bool append_live(struct subscriber *subscriber, struct buffer *id)
+static bool append_live(const struct subscriber *subscriber, struct buffer *id)
 {
 	struct position merged;
 
@@ -94,8 +107,10 @@ static bool append_live(struct subscriber *subscriber, struct buffer *id)
 		position_fini(&merged);
 		return true;
 	}
+	/* What has left the window says nothing of where it stood. */
 	if (subscriber->cursor < subscriber->until && !subscriber->own)
-		return append_at(subscriber, subscriber->cursor, subscriber->cursor, id);
+		return append_at(subscriber, subscriber->cursor, subscriber->cursor, id) ||
+		       append_reached(subscriber, id);
 	if (!subscriber->own && !subscriber_is_bounded(subscriber)) {
 		buffer_append_slice(id, fanout_feed_id(subscriber->at));
 		return true;
@@ -109,7 +124,7 @@ static bool append_live(struct subscriber *subscriber, struct buffer *id)
 	return true;
 }
 
-bool subscriber_position(struct subscriber *subscriber, struct buffer *id)
+static bool append_position(const struct subscriber *subscriber, struct buffer *id)
 {
 	if (subscriber->held)
 		return append_held(subscriber, id);
@@ -121,19 +136,31 @@ bool subscriber_position(struct subscriber *subscriber, struct buffer *id)
 	return true;
 }
 
-static void keep(struct subscriber *subscriber, bool known, struct buffer *id)
+static void keep(struct subscriber *subscriber, bool known, struct slice id)
 {
 	free(subscriber->reached);
-	subscriber->reached = known ? mem_strndup(id->base, id->len) : NULL;
+	subscriber->reached = known ? mem_strndup(id.base, id.len) : NULL;
+}
+
+bool subscriber_position(struct subscriber *subscriber, struct buffer *id)
+{
+	size_t before = id->len;
+	bool known = append_position(subscriber, id);
+
+	if (known && subscriber->tracked && !subscriber->held)
+		keep(subscriber, true, (struct slice){id->base + before, id->len - before});
+	return known;
 }
 
 void subscriber_hold(struct subscriber *subscriber)
 {
 	struct buffer id = {0};
+	bool known;
 
 	if (!subscriber->tracked || (subscriber->held && !subscriber->pending))
 		return;
-	keep(subscriber, subscriber_position(subscriber, &id), &id);
+	known = append_position(subscriber, &id);
+	keep(subscriber, known, buffer_slice(&id));
 	subscriber->held = true;
 	buffer_free(&id);
 }
@@ -142,18 +169,16 @@ void subscriber_release(struct subscriber *subscriber)
 {
 	if (!subscriber->held)
 		return;
-	if (subscriber->state == SUBSCRIBER_ENDED)
-		subscriber_hold(subscriber);
-	else
-		subscriber->held = false;
+	subscriber_hold(subscriber);
+	subscriber->held = subscriber->state == SUBSCRIBER_ENDED;
 }
 
-void subscriber_pass_frame(struct subscriber *subscriber)
+void subscriber_pass_frames(struct subscriber *subscriber)
 {
 	struct buffer id = {0};
 
-	if (subscriber->held &&
+	if (subscriber->tracked &&
 	    append_at(subscriber, subscriber->cursor - 1, subscriber->cursor, &id))
-		keep(subscriber, true, &id);
+		keep(subscriber, true, buffer_slice(&id));
 	buffer_free(&id);
 }

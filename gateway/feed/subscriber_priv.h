@@ -173,12 +173,13 @@ void subscriber_leave_roster(struct subscriber *subscriber);
 
 /* subscriber_position.c: how far a tracked one has got. */
 
-/* What is pending, or the position, is about to change: what was reached is kept. */
+/* What is pending, or the position, is about to change: what was reached is kept, and counts. */
 void subscriber_hold(struct subscriber *subscriber);
 /* Nothing is pending any more: the position says how far it has got, where it has not ended. */
 void subscriber_release(struct subscriber *subscriber);
-/* The last byte of the frame before the cursor was consumed. */
-void subscriber_pass_frame(struct subscriber *subscriber);
+/* The frame before the cursor was consumed: it is what was reached, also when what comes next has
+ * left the window. */
+void subscriber_pass_frames(struct subscriber *subscriber);
 /* Is the frame's id a position? Where the stream takes its ids from the events, it is that of those
  * without one, and of notices. */
 bool subscriber_has_window_id(const struct feed *feed, struct slice frame);

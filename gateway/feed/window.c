@@ -271,6 +271,15 @@ void window_append(struct window *window, const struct window_entry *entry,
 	window->next++;
 }
 
+void window_begin(struct window *window, uint32_t topic, uint32_t partition, int64_t next)
+{
+	uint64_t newest = atomic_load_explicit(&window->newest, memory_order_relaxed);
+
+	for (uint64_t n = atomic_load_explicit(&window->oldest, memory_order_relaxed); n < newest;
+	     n++)
+		position_set(&ring_get(window, n)->shown.start, topic, partition, next);
+}
+
 static void show_appended(struct window *window)
 {
 	uint64_t newest = atomic_load_explicit(&window->newest, memory_order_relaxed);

@@ -33,12 +33,14 @@ static const char *methods_of(const struct stream *stream)
 static void reply_not_allowed(struct http_request *request, const struct stream *stream)
 {
 	const struct http_field allow = {SLICE_LIT("allow"), slice_of(methods_of(stream))};
+	const char *detail = "A stream is read with GET.";
 
-	problem_reply(request, 405,
-		      takes_filter(stream)
-			  ? "A stream is read with GET, or with POST or QUERY and a filter."
-			  : "A stream is read with GET.",
-		      &allow, 1);
+	if (!stream)
+		detail = "Several streams are read with GET; a filter is written into the s of "
+			 "its stream.";
+	else if (takes_filter(stream))
+		detail = "A stream is read with GET, or with POST or QUERY and a filter.";
+	problem_reply(request, 405, detail, &allow, 1);
 }
 
 /* False: the body is none that the method can have, and the request is answered. */

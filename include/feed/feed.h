@@ -60,6 +60,9 @@ void feed_free(struct feed *feed);
  */
 void feed_append(struct feed *feed, uint32_t topic, const struct record *record,
 		 const json_t *document);
+/* A partition is read from `next` on, which may come after others were: nothing in the window is
+ * for who has less of it. */
+void feed_begin(struct feed *feed, uint32_t topic, int32_t partition, int64_t next);
 /* Moves the position without an event. */
 void feed_move(struct feed *feed, uint32_t topic, int32_t partition, int64_t next);
 /* Tells every subscriber that [from, to) is gone from the log, and goes on at `to`. */

@@ -66,6 +66,9 @@ void window_free(struct window *window);
 void window_append(struct window *window, const struct window_entry *entry,
 		   const struct route_keys *keys, struct slice record, struct slice frame,
 		   const struct position *position, int64_t previous_next);
+/* A partition is read from `next` on: whoever has less of it is not served from here. Before there
+ * are readers. Thread: the writer's. */
+void window_begin(struct window *window, uint32_t topic, uint32_t partition, int64_t next);
 /* Makes what was appended visible, together with the position; frees what the loops have passed.
  * Thread: the writer's. */
 void window_publish(struct window *window, const struct position *position);

@@ -304,7 +304,7 @@ static void test_ends_with_the_event_for_each_task(void **state)
 {
 	static struct page pages[TASKS][2];
 	struct buffer expected = {0};
-	char task[TASKS][16];
+	char task[TASKS][24];
 
 	(void)state;
 	for (int t = 0; t < TASKS; t++) {

@@ -286,10 +286,12 @@ static void test_mapping_malformed_source_is_refused_with_its_place(void **state
 /* An envelope is put around what would be the data; the other fields stay as they are. */
 static void test_mapping_envelope_is_around_the_data(void **state)
 {
-#define FRAME(rest)                                                                                \
-	"id: ID\nevent: e\ndata: {\"topic\":\"orders\",\"partition\":3,\"offset\":17,"             \
-	"\"timestamp\":5,\"key\":\"{\\\"id\\\":\\\"k1\\\"}\",\"headers\":{\"type\":\"created\","   \
-	"\"retry\":\"2500\",\"bad\":\"a\\r\\nb\\u0000c\"}," rest "}\n\n"
+#define FRAME(rest) ENVELOPE("id: ID\nevent: e\n", rest)
+#define ENVELOPE(fields, rest)                                                                     \
+	fields "data: {\"topic\":\"orders\",\"partition\":3,\"offset\":17,"                        \
+	       "\"timestamp\":5,\"key\":\"{\\\"id\\\":\\\"k1\\\"}\",\"headers\":{\"type\":"        \
+	       "\"created\","                                                                      \
+	       "\"retry\":\"2500\",\"bad\":\"a\\r\\nb\\u0000c\"}," rest "}\n\n"
 	static const struct frame_row rows[] = {
 	    {"{\"envelope\":\"none\"}", SLICE_LIT("x"), "id: ID\ndata: x\n\n"},
 	    {"{\"event\":\"e\",\"envelope\":\"record\"}", SLICE_LIT("{\"a\":\n1.10}"),
@@ -301,6 +303,13 @@ static void test_mapping_envelope_is_around_the_data(void **state)
 	     FRAME("\"value\":null")},
 	    {"{\"event\":\"e\",\"envelope\":\"record\",\"data\":\"a\\nb\"}", SLICE_LIT("{}"),
 	     FRAME("\"value\":\"a\\nb\"")},
+	    {"{\"id\":\"/value/n\",\"envelope\":\"record\",\"data\":\"/value/a\"}",
+	     SLICE_LIT("{\"n\":7,\"a\":1}"), ENVELOPE("id: 7\n", "\"value\":1")},
+	    {"{\"id\":\"/value/n\",\"envelope\":\"record\"}", SLICE_LIT("{\"a\":1}"),
+	     ENVELOPE("id: ID\n", "\"value\":{\"a\":1}")},
+	    {"{\"id\":\"/value/n\",\"envelope\":\"record\"}",
+	     {NULL, 0},
+	     ENVELOPE("id: ID\n", "\"value\":null")},
 	    {"{\"event\":\"/headers/type\",\"envelope\":\"cloudevents\"}", SLICE_LIT("x"),
 	     "id: ID\nevent: created\ndata: {\"specversion\":\"1.0\",\"id\":\"orders/3/17\","
 	     "\"source\":\"/topics/orders\",\"type\":\"created\","

@@ -153,6 +153,47 @@ static void test_feeds_ready_needs_every_topic(void **state)
 	teardown(&f);
 }
 
+/* A topic that is discovered after another was read begins anywhere: the window is for nobody who
+ * has less of it, and for who has all of it from where it was begun. */
+static void test_feeds_topic_that_begins_late_is_not_in_what_was_before(void **state)
+{
+	struct fixture f;
+	struct feed *two;
+	struct position position, at_head;
+	uint64_t sequence, head, version;
+
+	(void)state;
+	setup(&f);
+	feeds_declare(f.feeds, &f.two);
+	assert_int_equal(feeds_open(f.feeds, &f.two, NULL, &two), 0);
+	feeds_on_partition(f.feeds, f.asked.tokens[0], 0, 5);
+	hand_over(&f, f.asked.tokens[0], "a", 0, 5, "x");
+	feeds_on_flush(f.feeds);
+	feeds_on_partition(f.feeds, f.asked.tokens[1], 0, 17);
+	hand_over(&f, f.asked.tokens[1], "b", 0, 17, "y");
+	feeds_on_flush(f.feeds);
+	feeds_on_caught_up(f.feeds, f.asked.tokens[0]);
+	feeds_on_caught_up(f.feeds, f.asked.tokens[1]);
+	position_init(&at_head, 2);
+	head = window_head(two->window, &at_head, &version);
+	position_init(&position, 2);
+	position_set(&position, 0, 0, 5);
+	position_set(&position, 1, 0, 16);
+	assert_false(window_seek(two->window, &position, head, &at_head, &sequence));
+	position_set(&position, 1, 0, 17);
+	assert_true(window_seek(two->window, &position, head, &at_head, &sequence));
+	assert_int_equal(sequence, 0);
+	/* A partition that begins when there are readers, and not at its beginning. */
+	feeds_on_partition(f.feeds, f.asked.tokens[1], 1, 3);
+	feeds_on_flush(f.feeds);
+	head = window_head(two->window, &at_head, &version);
+	assert_false(window_seek(two->window, &position, head, &at_head, &sequence));
+	position_fini(&position);
+	position_fini(&at_head);
+	feeds_close(f.feeds, two);
+	teardown(&f);
+}
+
 /* A topic taken from the path makes one feed, wanted at its end; a second request shares it. */
 static void test_feeds_topic_from_the_path_opens_on_first_use(void **state)
 {
@@ -322,6 +363,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_feeds_shared_topic_is_wanted_once),
 	    cmocka_unit_test(test_feeds_ready_needs_every_topic),
+	    cmocka_unit_test(test_feeds_topic_that_begins_late_is_not_in_what_was_before),
 	    cmocka_unit_test(test_feeds_topic_from_the_path_opens_on_first_use),
 	    cmocka_unit_test(test_feeds_joining_feed_begins_where_ingest_is),
 	    cmocka_unit_test(test_feeds_too_many_topics_are_refused),

@@ -459,6 +459,32 @@ static void test_subscriber_with_something_to_read_is_not_idle(void **state)
 	close_world(&world);
 }
 
+/* Nor is what waits for the end of its interval. */
+static void test_subscriber_with_an_event_that_waits_is_not_idle(void **state)
+{
+	(void)state;
+	begin(1 << 20, false);
+	world.stream.idle_timeout_ms = IDLE_MS;
+	client.interval_ms = 3 * IDLE_MS;
+	connect_client_to(&client, &world.replicas[0]);
+	for (int i = 0; i < 2; i++) {
+		take(&client, SIZE_MAX);
+		produce(&world);
+		turn(&world, true);
+	}
+	take(&client, SIZE_MAX);
+	assert_int_equal(client.received, 1);
+	pass(2 * IDLE_MS);
+	take(&client, SIZE_MAX);
+	assert_int_equal(client.timeouts, 0);
+	pass(2 * IDLE_MS);
+	take(&client, SIZE_MAX);
+	assert_int_equal(client.received, 2);
+	pass(IDLE_MS);
+	check_timeout(client.subscriber, "idle", CLOSE_IDLE);
+	end_alone(&world, &client);
+}
+
 /* One whose replay can't be read counts from its start. */
 static void test_subscriber_idle_in_a_replay_ends(void **state)
 {
@@ -571,6 +597,7 @@ int main(void)
 	    cmocka_unit_test_setup(test_subscriber_without_limits_lives_on, set_up),
 	    cmocka_unit_test_setup(test_subscriber_idle_for_its_time_ends, set_up),
 	    cmocka_unit_test_setup(test_subscriber_with_something_to_read_is_not_idle, set_up),
+	    cmocka_unit_test_setup(test_subscriber_with_an_event_that_waits_is_not_idle, set_up),
 	    cmocka_unit_test_setup(test_subscriber_idle_in_a_replay_ends, set_up),
 	    cmocka_unit_test_setup(test_subscriber_idle_before_its_feed_is_ready_ends, set_up),
 	    cmocka_unit_test_setup(test_subscriber_timed_out_comes_back_exactly, set_up),

@@ -98,9 +98,10 @@ static void test_subscriber_position_cut_at_random_continues_exactly(void **stat
 	}
 }
 
-static void open_tracked(struct world *world, struct client *client, int events)
+static void open_tracked(struct world *world, struct client *client, uint64_t window_bytes,
+			 int events)
 {
-	open_world(world, 64 << 20, false);
+	open_world(world, window_bytes, false);
 	for (int i = 0; i < events; i++)
 		produce(world);
 	turn(world, true);
@@ -119,7 +120,7 @@ static void test_subscriber_position_of_half_a_frame_is_before_it(void **state)
 
 	(void)state;
 	for (int ends = 0; ends < 2; ends++) {
-		open_tracked(&world, &client, 10);
+		open_tracked(&world, &client, 64 << 20, 10);
 		keep_position(&client);
 		strcpy(before, client.last_event_id);
 		produce(&world);
@@ -149,7 +150,7 @@ static void test_subscriber_position_after_the_end_stays(void **state)
 	char before[sizeof(client.last_event_id)];
 
 	(void)state;
-	open_tracked(&world, &client, 10);
+	open_tracked(&world, &client, 64 << 20, 10);
 	keep_position(&client);
 	strcpy(before, client.last_event_id);
 	subscriber_end(client.subscriber, CLOSE_DRAIN, SLICE_LIT("retry: 1\n\n"));
@@ -161,6 +162,42 @@ static void test_subscriber_position_after_the_end_stays(void **state)
 	keep_position(&client);
 	assert_string_equal(client.last_event_id, before);
 	end_alone(&world, &client);
+}
+
+enum farewell { LEAVES, IS_DRAINED, IS_GIVEN_UP, FAREWELLS };
+
+/* Where what comes next has left the window, what was read last counts, however it ends. */
+static void test_subscriber_position_behind_the_window_is_what_was_read(void **state)
+{
+	static struct world world;
+	static struct client client;
+	char before[sizeof(client.last_event_id)];
+
+	(void)state;
+	for (int farewell = 0; farewell < FAREWELLS; farewell++) {
+		open_tracked(&world, &client, 16 << 10, 10);
+		for (int i = 0; i < 10; i++)
+			produce(&world);
+		turn(&world, true);
+		take_all_but(&client, 60);
+		assert_in_range(client.received, 1, 9);
+		keep_position(&client);
+		strcpy(before, client.last_event_id);
+		for (int i = 0; i < 5000; i++)
+			produce(&world);
+		turn(&world, true);
+		if (farewell == IS_DRAINED)
+			subscriber_end(client.subscriber, CLOSE_DRAIN, (struct slice){0});
+		else if (farewell == IS_GIVEN_UP)
+			take(&client, SIZE_MAX);
+		assert_int_equal(client.aborted, farewell == IS_GIVEN_UP);
+		disconnect_client(&client);
+		assert_string_equal(client.last_event_id, before);
+		drain(&client, 1);
+		assert_int_equal(client.received, 5010);
+		assert_int_equal(client.gaps, 0);
+		end_alone(&world, &client);
+	}
 }
 
 /* Before the feed has caught up, and before the last N are found, there is no position to keep, and
@@ -225,6 +262,7 @@ int main(void)
 	    cmocka_unit_test(test_subscriber_position_cut_at_random_continues_exactly),
 	    cmocka_unit_test(test_subscriber_position_of_half_a_frame_is_before_it),
 	    cmocka_unit_test(test_subscriber_position_after_the_end_stays),
+	    cmocka_unit_test(test_subscriber_position_behind_the_window_is_what_was_read),
 	    cmocka_unit_test(test_subscriber_position_not_begun_is_unknown),
 	    cmocka_unit_test(test_subscriber_with_a_stale_cursor_is_told_of_the_gap),
 	};
