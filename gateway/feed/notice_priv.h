@@ -7,13 +7,14 @@
  *                                              it has been silent for a while
  *     gap        {"reason": "expired", "missed": [{"topic": "orders", "partition": 3,
  *                 "from": 17, "to": 42}]}      what is known to be missed
- *     timeout    {"reason": "token_expired"}   the stream ends; also "max_age" and "idle"
- *     limit      {"reason": "current_keys", "keys": 100000, "bytes": 16777216}
- *                                              the state is larger; the stream ends
- *     end        {"reason": "backlog"}         the stream has ended, and does not go on
- *     revoked    {"reason": "token_revoked"}   likewise
  *     error      {"code": "too_large", "retry": true, "topic": "orders", "partition": 3,
  *                 "offset": 17}                in place of a record; the stream goes on
+ *     timeout    {"reason": "token_expired"}   the stream ends, with a retry line; also "max_age"
+ *                                              and "idle"
+ *     revoked    {"reason": "token_revoked"}   the stream ends
+ *     limit      {"reason": "current_keys", "keys": 100000, "bytes": 16777216}
+ *                                              the state is larger; the stream ends for good
+ *     end        {"reason": "backlog"}         likewise: all was said; also "end_when"
  *
  * Pure. Thread: any.
  */

@@ -46,14 +46,14 @@ static struct subscriber *subscribe(struct stream_beginning *beginning, struct c
 	    .has_since = terms->since_ms >= 0,
 	    .since_ms = terms->since_ms,
 	    .has_stale_cursor = terms->has_stale_cursor,
-	    .tracked = beginning->cursor,
 	    .has_last = terms->has_last,
 	    .last = terms->last,
+	    .welcome = buffer_slice(&terms->welcome),
+	    .checks = checks,
+	    .interval_ms = terms->interval_ms,
 	    .is_bounded = terms->is_bounded,
 	    .end_when = terms->end_when,
-	    .interval_ms = terms->interval_ms,
-	    .checks = checks,
-	    .welcome = buffer_slice(&terms->welcome),
+	    .tracked = beginning->cursor,
 	};
 	struct subscriber *subscriber =
 	    subscriber_new(beginning->loop->fanout, terms->feed, &terms->keys, &start,

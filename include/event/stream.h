@@ -58,6 +58,7 @@ enum stream_fault {
 	STREAM_FAULT_SKIP,
 	STREAM_FAULT_ERROR, /* an `error` event that says which one it is */
 };
+
 /* What stands beside the id in a silent stream's heartbeat: nothing, or the server's id and the
  * time. */
 enum stream_heartbeat {
@@ -89,8 +90,9 @@ struct stream {
 	size_t param_count;
 	enum stream_access access;
 	struct pattern *access_pattern; /* for STREAM_PATTERN: over {claims, path, query, header} */
-	struct pattern
-	    *filter; /* over {topic, partition, key, headers, value}; NULL: everything passes */
+	/* Over {topic, partition, key, headers, value}; NULL: everything passes. */
+	struct pattern *filter;
+	uint64_t filter_hash; /* of the filter's source; the same in every process; 0: none */
 	struct mapping *mapping;
 	unsigned parts; /* enum document_part bits that filter and mapping need together */
 	enum stream_start start;
@@ -100,13 +102,14 @@ struct stream {
 	/* The stream ends when it has given what there is, where a request says false: a boolean,
 	 * of params. NULL: none. */
 	const struct stream_param *follow_param;
-	struct pattern *end_when; /* over the same as `filter`: the stream ends with the first
-				     event that matches; NULL: none does */
+	/* Over the same as `filter`: the stream ends with the first event that matches; NULL: none
+	 * does. */
+	struct pattern *end_when;
 	enum stream_on_gap on_gap;
 	enum stream_tombstones tombstones;
 	char *tombstone_event; /* of STREAM_TOMBSTONES_NAMED; else NULL */
 	enum stream_fault too_large, undecodable;
-	char *welcome_event;
+	char *welcome_event;           /* its type */
 	struct json_template *welcome; /* its data; NULL: there is no such event */
 	uint32_t heartbeat_ms;
 	enum stream_heartbeat heartbeat_as;
@@ -114,15 +117,13 @@ struct stream {
 	uint32_t max_age_ms;      /* a stream ends when it is so old; 0: never */
 	uint32_t idle_timeout_ms; /* or has had no event for so long; 0: never */
 	struct stream_interval interval;
-	uint64_t window_bytes;    /* budget of a feed's window */
-	uint32_t max_event_bytes; /* records with a larger value are `too_large` */
-	bool user_filters;        /* rows of user_filter narrow what a subject receives */
-	bool client_filters;      /* a request may narrow its stream: ?filter=, or a body */
-	bool keeps_records;       /* subscribers may have checks (feed/checks.h): for those
-				     filters, as `filter` is inexact, or for `end_when` */
-	uint64_t filter_hash;     /* of the filter's source; the same in every process; 0: none */
-	uint64_t
-	    journal_retain_ms; /* how long the journal keeps its events; 0: it has no journal */
+	uint64_t window_bytes;      /* budget of a feed's window */
+	uint32_t max_event_bytes;   /* records with a larger value are `too_large` */
+	bool user_filters;          /* rows of user_filter narrow what a subject receives */
+	bool client_filters;        /* a request may narrow its stream: ?filter=, or a body */
+	bool keeps_records;         /* subscribers may have checks (feed/checks.h): for those
+				       filters, as `filter` is inexact, or for `end_when` */
+	uint64_t journal_retain_ms; /* how long the journal keeps its events; 0: it has none */
 };
 
 /* The settings of one stream, into a struct stream whose name is set: one element of the

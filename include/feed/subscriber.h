@@ -5,9 +5,9 @@
  *
  * Life: subscriber_new() when the carrier has sent the response head; the feed side calls
  * carrier->ready when there is something to write; the carrier peeks and consumes; it ends by the
- * carrier (client gone) or by the feed side (token expired, drain, gap): then subscriber_ended() is
- * true once the last bytes were consumed, and the carrier closes. The carrier always calls
- * subscriber_free(), and nobody else does.
+ * carrier (client gone), by the feed side (its last event, its age, an expired token, a gap), or by
+ * subscriber_end(): then subscriber_ended() is true once the last bytes were consumed, and the
+ * carrier closes. The carrier always calls subscriber_free(), and nobody else does.
  */
 #ifndef SLUICE_FEED_SUBSCRIBER_H
 #define SLUICE_FEED_SUBSCRIBER_H
@@ -27,26 +27,26 @@ struct position;
 struct route_keys;
 struct subscriber;
 
-/* Where it begins. */
+/* Where it begins, what it gets, and what ends it. Slices and positions are copied; of checks it
+ * takes references of its own. */
 struct subscriber_start {
-	const struct position
-	    *position;          /* from Last-Event-ID, copied; NULL: as the stream's `start` says */
+	/* From Last-Event-ID; NULL: as the stream's `start` says. */
+	const struct position *position;
 	struct slice custom_id; /* a Last-Event-ID of a stream with ids of its own; else empty */
 	bool has_since;         /* else, where there is no id: from this time on */
 	int64_t since_ms;       /* since 1970, not negative */
-	bool tracked;           /* subscriber_position() will be asked */
 	bool has_stale_cursor;  /* its cursor's position is another feed's: that is a gap, first */
 	bool has_last;          /* the request says how many of the last events come first, for
 				   STREAM_START_LAST; else the stream does */
 	uint32_t last;          /* 0: none, as for STREAM_START_LATEST */
-	bool is_bounded; /* ends when it has what there is at its attachment, by an `end` event */
-	struct checks *end_when; /* it ends with the first event that passes, borrowed likewise;
-				    NULL: the feed's own count */
-	struct checks *checks;   /* what narrows it, borrowed: it takes a reference of its own; not
-				    NULL only where the stream keeps records */
-	uint32_t interval_ms;    /* at most one event in so long, or one of each key where the
-				    stream's interval is per key; 0: every event */
-	struct slice welcome;    /* the frame that comes after `connected`, without an id: copied */
+	struct slice welcome;  /* the frame that comes after `connected`, without an id; or empty */
+	struct checks *checks; /* what narrows it; not NULL only where the stream keeps records */
+	uint32_t interval_ms;  /* at most one event in so long, or one of each key where the
+				  stream's interval is per key; 0: every event */
+	bool is_bounded;       /* it ends when it has what there is at its attachment */
+	struct checks *end_when; /* it ends with the first event that passes; NULL: the feed's own
+				    count */
+	bool tracked;            /* subscriber_position() will be asked */
 };
 
 /*
