@@ -369,7 +369,7 @@ static void test_http2_random_frames_are_borne(void **state)
 }
 
 #define TEST_WITH(start, name) cmocka_unit_test_setup_teardown(name, start, stop)
-#define TEST(name) TEST_WITH(start, name)
+#define TEST(name)             TEST_WITH(start, name)
 
 int main(void)
 {
