@@ -34,6 +34,7 @@ enum {
 	HEALTHY = 4,
 	RECEIVE_BUFFER = 4096,
 	RETURNING = 2,
+	GREEDY = 12,    /* fewer than there are chunks */
 	STREAMS = 1000, /* on one connection */
 	STREAM_EVENTS = 50,
 	MAX_CONNECTIONS = 40,
@@ -61,6 +62,19 @@ static const char config[] = JSON(
 	"streams": {
 		"flood": { "path": "/flood", "topics": ["flood"], "access": "public", "window": "16MiB" },
 		"crowd": { "path": "/crowd", "topics": ["crowd"], "access": "public" }
+	}
+}
+);
+static const char greedy_config[] = JSON(
+{
+	"listeners": [{ "address": "127.0.0.1", "port": 0 }],
+	"http": { "loops": 2 },
+	"kafka": { "bootstrap.servers": "${SLOW_KAFKA}" },
+	"ingest": { "warm": "0s" },
+	"replay": { "chunks": 16, "last_scan": 5000, "last_size": "1MiB" },
+	"streams": {
+		"last": { "path": "/last", "topics": ["flood"], "access": "public",
+			"params": { "last": { "type": "integer" } }, "start": { "last": "{query.last}" } }
 	}
 }
 );
@@ -368,6 +382,25 @@ static void test_slow_clients_cost_no_memory_and_harm_nobody(void **state)
 	free(slow);
 }
 
+/* Those who ask for as many of the last events as they may, 20 MiB each, and read none of them, are
+ * told where they begin, and cost a chunk each. */
+static void test_slow_clients_that_ask_for_a_million_events_cost_no_memory(void **state)
+{
+	struct client clients[GREEDY];
+
+	(void)state;
+	for (int i = 0; i < GREEDY; i++) {
+		clients[i] = client_open_small(gateway.ports[0], RECEIVE_BUFFER);
+		assert_true(
+		    client_say(&clients[i], "GET /last?last=1000000 HTTP/1.1\r\nhost: a\r\n\r\n"));
+	}
+	for (int i = 0; i < GREEDY; i++)
+		assert_true(client_expect(&clients[i], "event: connected"));
+	check_memory();
+	for (int i = 0; i < GREEDY; i++)
+		client_close(&clients[i]);
+}
+
 static bool has_some(void *context)
 {
 	const struct reader *reader = context;
@@ -498,6 +531,13 @@ static int start_large(void **state)
 	return 0;
 }
 
+static int start_greedy(void **state)
+{
+	(void)state;
+	start_gateway(greedy_config);
+	return 0;
+}
+
 static int start_small(void **state)
 {
 	(void)state;
@@ -519,6 +559,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    TEST(test_slow_clients_cost_no_memory_and_harm_nobody, start_large),
+	    TEST(test_slow_clients_that_ask_for_a_million_events_cost_no_memory, start_greedy),
 	    TEST(test_slow_client_that_reads_in_fits_gets_everything, start_large),
 	    TEST(test_slow_client_with_a_thousand_streams_gets_all_of_each, start_large),
 	    TEST(test_slow_client_connections_above_the_limit_are_refused, start_small),
