@@ -29,6 +29,7 @@ struct fanout *fanout_new(struct feeds *feeds, struct replay *replay,
 	fanout->scratch = mem_alloc(FANOUT_SCRATCH_BYTES);
 	fanout->documents = documents_new();
 	conflation_loop_init(&fanout->conflation);
+	TAILQ_INIT(&fanout->resting);
 	pthread_mutex_init(&fanout->inbox_lock, NULL);
 	return fanout;
 }
@@ -121,6 +122,7 @@ void fanout_turn(struct fanout *fanout)
 {
 	dispatch_all(fanout);
 	take_replays(fanout);
+	subscriber_wake_resting(fanout);
 	epoch_quiesce(feeds_epoch(fanout->feeds), fanout->reader);
 }
 

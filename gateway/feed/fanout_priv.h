@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <sys/queue.h>
 
 #include "event/position.h"
 #include "feed/conflation_priv.h"
@@ -62,9 +63,10 @@ struct fanout {
 	struct roster all;
 	uint32_t swept; /* where the tick's sweep goes on in `all` */
 	uint32_t ticks;
-	struct replay_job *retry; /* failed: submitted again once a second */
-	unsigned seed;            /* of the jitter */
-	char *scratch;            /* FANOUT_SCRATCH_BYTES */
+	TAILQ_HEAD(, subscriber) resting; /* go on in their turn */
+	struct replay_job *retry;         /* failed: submitted again once a second */
+	unsigned seed;                    /* of the jitter */
+	char *scratch;                    /* FANOUT_SCRATCH_BYTES */
 	pthread_mutex_t inbox_lock;
 	struct replay_job *inbox; /* guarded by inbox_lock */
 };

@@ -11,7 +11,7 @@ bool subscriber_is_idle(const struct subscriber *subscriber)
 {
 	return !subscriber->pending && !subscriber->frame_at &&
 	       (subscriber->state != SUBSCRIBER_LIVE || subscriber->cursor == subscriber->until ||
-		conflation_waits(subscriber));
+		subscriber->rests || conflation_waits(subscriber));
 }
 
 void subscriber_tell(struct subscriber *subscriber)
@@ -23,6 +23,7 @@ void subscriber_tell(struct subscriber *subscriber)
 		return;
 	}
 	subscriber->told = true;
+	subscriber_refresh(subscriber);
 	subscriber->progress_ms = subscriber->at->fanout->now_ms;
 	subscriber->carrier->ops->ready(subscriber->carrier);
 }
@@ -102,6 +103,19 @@ static const struct window_segment *segment_at_cursor(struct subscriber *subscri
 	return segment;
 }
 
+/* Moves the cursor to what is for it in the segment; false: there is nothing, or it is tired. */
+static bool find_match(struct subscriber *subscriber, const struct window_segment *segment,
+		       uint64_t end)
+{
+	if (!subscriber_may_match(subscriber, segment))
+		subscriber->cursor = end;
+	for (; subscriber->cursor < end && !subscriber_is_tired(subscriber); subscriber->cursor++)
+		if (subscriber_matches(subscriber, segment,
+				       window_entry_at(segment, subscriber->cursor)))
+			return true;
+	return false;
+}
+
 const struct window_segment *subscriber_next_match(struct subscriber *subscriber)
 {
 	while (subscriber->cursor < subscriber->until) {
@@ -110,12 +124,12 @@ const struct window_segment *subscriber_next_match(struct subscriber *subscriber
 
 		if (!segment)
 			return NULL;
-		if (!subscriber_may_match(subscriber, segment))
-			subscriber->cursor = end;
-		for (; subscriber->cursor < end; subscriber->cursor++)
-			if (subscriber_matches(subscriber, segment,
-					       window_entry_at(segment, subscriber->cursor)))
-				return segment;
+		if (find_match(subscriber, segment, end))
+			return segment;
+		if (subscriber->cursor < end) {
+			subscriber_rest(subscriber);
+			return NULL;
+		}
 	}
 	return NULL;
 }

@@ -137,7 +137,7 @@ void subscriber_meet_end(struct subscriber *subscriber)
 	    subscriber_ends_with(subscriber, segment, window_entry_at(segment, subscriber->cursor)))
 		end_with(subscriber, segment);
 	else if (!segment && subscriber->state == SUBSCRIBER_LIVE &&
-		 subscriber_is_bounded(subscriber))
+		 subscriber_is_bounded(subscriber) && subscriber->cursor == subscriber->until)
 		end_backlog(subscriber);
 }
 

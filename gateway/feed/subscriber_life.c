@@ -85,6 +85,7 @@ struct subscriber *subscriber_new(struct fanout *fanout, struct feed *feed, stru
 	metrics_add(METRIC_SUBSCRIPTIONS, 1);
 	/* The carrier pumps when it has its subscriber. */
 	subscriber->told = true;
+	subscriber_refresh(subscriber);
 	fanout_feed_dispatch(subscriber->at);
 	if (subscriber->at->attached && subscriber->state == SUBSCRIBER_WAITING)
 		subscriber_attach(subscriber);
@@ -117,6 +118,7 @@ void subscriber_free(struct subscriber *subscriber, enum close_reason reason)
 	close_reason_count(subscriber->at->feed->stream->name,
 			   subscriber->state == SUBSCRIBER_ENDED ? subscriber->reason : reason);
 	subscriber_leave_replay(subscriber);
+	subscriber_leave_rest(subscriber);
 	leave_rosters(subscriber);
 	conflation_close(subscriber);
 	fanout_feed_leave(subscriber->at);
@@ -186,12 +188,13 @@ static void time_out(struct subscriber *subscriber, enum close_reason reason, co
 	buffer_free(&frame);
 }
 
-/* What waits for its interval's end is an event, too. */
+/* What waits for its interval's end is an event, too, and who rests may find one. */
 static bool is_without_events(const struct subscriber *subscriber)
 {
 	uint32_t idle_timeout_ms = subscriber->at->feed->stream->idle_timeout_ms;
 
-	return idle_timeout_ms && subscriber_is_idle(subscriber) && !conflation_lags(subscriber) &&
+	return idle_timeout_ms && subscriber_is_idle(subscriber) && !subscriber->rests &&
+	       !conflation_lags(subscriber) &&
 	       subscriber->at->fanout->now_ms - subscriber->event_ms >= idle_timeout_ms;
 }
 
@@ -239,7 +242,6 @@ void subscriber_sweep(struct subscriber *subscriber, int64_t now_unix_ms)
 			heartbeat(subscriber, now_unix_ms);
 	} else if (still_ms >= fanout->settings->slow_client_timeout_ms || hogs_chunk(subscriber)) {
 		subscriber_give_up(subscriber, CLOSE_SLOW);
-	} else {
-		subscriber_retreat_if_needed(subscriber);
 	}
+	subscriber_retreat_if_needed(subscriber);
 }

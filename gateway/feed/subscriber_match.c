@@ -35,9 +35,13 @@ static bool takes_by_key(struct subscriber *subscriber, const struct window_segm
 bool subscriber_matches(struct subscriber *subscriber, const struct window_segment *segment,
 			const struct window_entry *entry)
 {
-	return takes_by_key(subscriber, segment, entry) &&
-	       (!subscriber->checks || entry->kind == WINDOW_NOTICE ||
-		fanout_feed_passes(subscriber->at, subscriber->checks, segment, entry));
+	if (!takes_by_key(subscriber, segment, entry))
+		return false;
+	if (!subscriber->checks || entry->kind == WINDOW_NOTICE ||
+	    fanout_feed_passes(subscriber->at, subscriber->checks, segment, entry))
+		return true;
+	subscriber_spend_look(subscriber, entry);
+	return false;
 }
 
 bool subscriber_may_match(struct subscriber *subscriber, const struct window_segment *segment)

@@ -34,7 +34,7 @@ static uint32_t merge_segment(struct subscriber *subscriber, const struct window
 	uint32_t events = 0;
 
 	for (; subscriber->state == SUBSCRIBER_LIVE && subscriber->cursor < end &&
-	       out->len < FANOUT_SCRATCH_BYTES;
+	       out->len < FANOUT_SCRATCH_BYTES && !subscriber_is_tired(subscriber);
 	     subscriber->cursor++) {
 		const struct window_entry *entry = window_entry_at(segment, subscriber->cursor);
 
@@ -71,17 +71,19 @@ void subscriber_merge(struct subscriber *subscriber)
 {
 	struct buffer out = {0};
 	uint32_t events = 0;
+	bool lost = false;
 
 	if (subscriber->state != SUBSCRIBER_LIVE)
 		return;
 	subscriber_hold(subscriber);
 	while (subscriber->state == SUBSCRIBER_LIVE && subscriber->cursor < subscriber->until &&
-	       out.len < FANOUT_SCRATCH_BYTES) {
+	       out.len < FANOUT_SCRATCH_BYTES && !subscriber_is_tired(subscriber)) {
 		uint64_t end;
 		const struct window_segment *segment =
 		    window_find(subscriber->at->feed->window, subscriber->cursor, &end);
 
-		if (!segment)
+		lost = !segment;
+		if (lost)
 			break;
 		if (end > subscriber->until)
 			end = subscriber->until;
@@ -92,8 +94,10 @@ void subscriber_merge(struct subscriber *subscriber)
 	}
 	if (out.len)
 		subscriber_push(subscriber, buffer_slice(&out), events);
-	else if (subscriber->cursor < subscriber->until)
+	else if (lost)
 		subscriber_begin_replay(subscriber, subscriber->own, REPLAY_RESUME, 0);
+	else if (subscriber->cursor < subscriber->until)
+		subscriber_rest(subscriber);
 	if (!subscriber->pending)
 		subscriber_release(subscriber);
 	buffer_free(&out);

@@ -54,6 +54,8 @@ struct subscriber {
 	bool unplaced;         /* REPLAYING, and `own` is not yet where it begins */
 	bool has_stale_cursor; /* until attached */
 	bool recheck;          /* REPLAYING, and the log is another one since */
+	bool rests;            /* in the fanout's list */
+	uint32_t look_bytes;   /* of records that its checks may refuse before it rests */
 	struct checks *checks; /* a reference; NULL: none */
 	struct conflation *conflation;    /* NULL: it gets every event */
 	struct subscriber_ending *ending; /* NULL: it does not end by itself */
@@ -73,10 +75,11 @@ struct subscriber {
 	struct index_node *nodes; /* key_count of them; NULL where unfiltered or one */
 	struct index_node node;   /* the only one */
 	struct subscriber *dirty; /* links those that a dispatch touched */
-	uint64_t progress_ms;     /* when it last took something, or had nothing to take */
-	uint64_t sent_ms;         /* when something was last sent */
-	uint64_t event_ms;        /* when it last got an event, or began */
-	uint64_t max_age_at_ms;   /* UINT64_MAX: never */
+	TAILQ_ENTRY(subscriber) resting;
+	uint64_t progress_ms;   /* when it last took something, or had nothing to take */
+	uint64_t sent_ms;       /* when something was last sent */
+	uint64_t event_ms;      /* when it last got an event, or began */
+	uint64_t max_age_at_ms; /* UINT64_MAX: never */
 	int64_t expires_unix_ms;
 	uint32_t place_in_all, place_in_roster;
 };
@@ -85,6 +88,7 @@ struct subscriber {
 void subscriber_tell(struct subscriber *subscriber);
 /* Entry `sequence` is for it; those between this and the last offer are not. For filtered ones. */
 void subscriber_offer(struct subscriber *subscriber, uint64_t sequence);
+/* There is nothing to peek, or not yet. */
 bool subscriber_is_idle(const struct subscriber *subscriber);
 /* Appends to what is sent before anything else of the window; it never gets inside a frame. */
 void subscriber_push(struct subscriber *subscriber, struct slice bytes, uint32_t events);
@@ -115,8 +119,8 @@ subscriber_horizon_position(const struct subscriber *subscriber)
 	return subscriber_is_bounded(subscriber) ? &subscriber->ending->at
 						 : &subscriber->at->position;
 }
-/* Moves the cursor over what is not for it, to what is in the segment; NULL at the end, or where it
- * has left the window and was given up. */
+/* Moves the cursor over what is not for it, to what is in the segment; NULL at the end, where it
+ * rests before that, or where it has left the window and was given up. */
 const struct window_segment *subscriber_next_match(struct subscriber *subscriber);
 /* An entry goes out to one subscriber: how many events that is. A notice counts as a gap. */
 uint32_t subscriber_count_entry(const struct window_entry *entry);
@@ -163,6 +167,26 @@ void subscriber_meet_end(struct subscriber *subscriber);
 /* It comes back after the entry, whose id could not say that it is the last one: where it is, it
  * has ended. */
 void subscriber_end_after(struct subscriber *subscriber, uint64_t sequence);
+
+/* subscriber_rest.c: checks are looked at event by event, and a client can ask for a window full of
+ * them: the loop is not held up for one. */
+
+/* What a look at the entry costs, in bytes of records. */
+uint64_t subscriber_look_bytes(const struct window_entry *entry);
+/* It may look at as much again in one go. */
+void subscriber_refresh(struct subscriber *subscriber);
+/* Its checks have refused the entry: a look that gave nothing to write. */
+void subscriber_spend_look(struct subscriber *subscriber, const struct window_entry *entry);
+/* It has looked at enough for now. */
+static inline bool subscriber_is_tired(const struct subscriber *subscriber)
+{
+	return subscriber->checks && !subscriber->look_bytes;
+}
+/* It is idle until its turn comes to go on. */
+void subscriber_rest(struct subscriber *subscriber);
+void subscriber_leave_rest(struct subscriber *subscriber);
+/* Some of those that rest go on; where others are left the loop has another turn soon. */
+void subscriber_wake_resting(struct fanout *fanout);
 
 /* subscriber_checks.c: what narrows it. */
 

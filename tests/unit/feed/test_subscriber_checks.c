@@ -360,6 +360,42 @@ static void test_subscriber_checks_count_for_start_last(void **state)
 	}
 }
 
+/* One that comes back to a window full of events looks at some of them in a turn, and gets what
+ * passes in the end. */
+static void test_subscriber_checks_of_a_full_window_are_looked_at_in_portions(void **state)
+{
+	enum { EVENTS = 5000, TURNS = 10 };
+
+	(void)state;
+	open_narrowed(64 << 20, false, NULL);
+	for (int i = 0; i < CLIENTS; i++) {
+		disconnect_client(&narrowed[i].client);
+		narrow(&narrowed[i], 1, ALL_PARTITIONS);
+	}
+	for (int i = 0; i < EVENTS; i++)
+		produce_stamped();
+	turn(&world, true);
+	for (int i = 0; i < CLIENTS; i++) {
+		connect_client(&narrowed[i].client);
+		take(&narrowed[i].client, SIZE_MAX);
+		assert_true(lacks(&narrowed[i]));
+		assert_in_range(narrowed[i].client.received, 1, EVENTS / USERS / 5);
+	}
+	for (int i = 0; i < TURNS * CLIENTS; i++) {
+		turn(&world, true);
+		for (int j = 0; j < CLIENTS; j++)
+			while (take(&narrowed[j].client, SIZE_MAX))
+				;
+	}
+	for (int i = 0; i < CLIENTS; i++)
+		assert_false(lacks(&narrowed[i]));
+	/* What comes then is for those who rested as for any other. */
+	for (int i = 0; i < 100; i++)
+		produce_stamped();
+	drain_narrowed();
+	close_narrowed();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -367,6 +403,7 @@ int main(void)
 	    cmocka_unit_test(test_subscriber_checks_changed_when_level_are_exact),
 	    cmocka_unit_test(test_subscriber_checks_changed_inside_a_frame_finish_it),
 	    cmocka_unit_test(test_subscriber_checks_count_for_start_last),
+	    cmocka_unit_test(test_subscriber_checks_of_a_full_window_are_looked_at_in_portions),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
