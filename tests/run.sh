@@ -100,14 +100,30 @@ run_programs() {
 	for program in "$@"; do report_program "$program"; done
 }
 
+start_fuzz() {
+	local program=$1 target=$2 log
+	shift 2
+	log=$(log_of "$program")
+	mkdir -p "build/fuzz/found/$target" "tests/fuzz/corpus/$target"
+	$fixed_addresses "$program" "$@" -verbosity=0 -artifact_prefix="build/fuzz/found/$target/" \
+		"build/fuzz/found/$target" "tests/fuzz/corpus/$target" >"$log" 2>&1 </dev/null
+	echo $? >"$log.code"
+}
+
+end_of() {
+	cat "$1"
+	return "$(cat "$1.code")"
+}
+
 run_fuzz() {
-	local dir=$1 runs=$2 seconds=$3
+	local dir=$1 runs=$2 seconds=$3 target
 	shift 3
 	for target in "$@"; do
-		mkdir -p "build/fuzz/found/$target" "tests/fuzz/corpus/$target"
-		check "fuzz $target" $fixed_addresses "$dir/fuzz_$target" -runs="$runs" -max_total_time="$seconds" -verbosity=0 \
-			-artifact_prefix="build/fuzz/found/$target/" "build/fuzz/found/$target" "tests/fuzz/corpus/$target"
+		while [ "$(jobs -rp | wc -l)" -ge "$(nproc)" ]; do wait -n; done
+		start_fuzz "$dir/fuzz_$target" "$target" -runs="$runs" -max_total_time="$seconds" &
 	done
+	wait
+	for target in "$@"; do check "fuzz $target" end_of "$(log_of "$dir/fuzz_$target")"; done
 }
 
 finish() {
@@ -138,7 +154,7 @@ run_mode() {
 	run_programs $(tests_of unit SAN="$san")
 	heading "$mode: integration tests"
 	build "$mode integration" SAN="$san" integration-programs
-	SLUICE_BINARY=$PWD/$(tests_of binary SAN="$san") side_by_side=1 run_programs $(tests_of integration SAN="$san")
+	SLUICE_BINARY=$PWD/$(tests_of binary SAN="$san") side_by_side=2 run_programs $(tests_of integration SAN="$san")
 }
 
 run_everything() {
