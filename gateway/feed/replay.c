@@ -9,6 +9,10 @@
 #include "feed/feeds.h"
 #include "feed/replay_priv.h"
 
+struct queue {
+	struct replay_job *first, **last;
+};
+
 struct replay {
 	struct replay_settings settings;
 	struct replay_source source;
@@ -17,8 +21,9 @@ struct replay {
 	pthread_t *threads;
 	pthread_mutex_t lock; /* guards what follows */
 	pthread_cond_t work;
-	struct replay_job *first, **last;
-	void **journal_readers; /* of the workers that have one */
+	struct queue fresh, holding; /* those that hold a chunk already wait apart */
+	bool holding_next;           /* they take turns */
+	void **journal_readers;      /* of the workers that have one */
 	uint32_t journal_reader_count;
 	uint32_t waiting, running, chunks_held, states;
 	bool stopping;
@@ -37,30 +42,58 @@ struct replay *replay_new(const struct replay_settings *settings,
 		replay->journal = *journal;
 	replay->feeds = feeds;
 	replay->journal_readers = mem_zalloc(settings->workers * sizeof(void *));
-	replay->last = &replay->first;
+	replay->fresh.last = &replay->fresh.first;
+	replay->holding.last = &replay->holding.first;
 	replay->threads = mem_zalloc(settings->workers * sizeof(replay->threads[0]));
 	pthread_mutex_init(&replay->lock, NULL);
 	pthread_cond_init(&replay->work, NULL);
 	return replay;
 }
 
-/* The queue's first job, when there is room for its chunk; NULL: the end. */
+static void queue_put(struct queue *queue, struct replay_job *job)
+{
+	job->next = NULL;
+	*queue->last = job;
+	queue->last = &job->next;
+}
+
+static struct replay_job *queue_take(struct queue *queue)
+{
+	struct replay_job *job = queue->first;
+
+	if (!job)
+		return NULL;
+	queue->first = job->next;
+	if (!queue->first)
+		queue->last = &queue->first;
+	job->next = NULL;
+	return job;
+}
+
+/* NULL: there is none, or no room for its chunk. */
+static struct replay_job *next_job(struct replay *replay)
+{
+	bool room = replay->chunks_held < replay->settings.chunks;
+	bool holding = replay->holding_next || !room || !replay->fresh.first;
+	struct replay_job *job = holding ? queue_take(&replay->holding) : NULL;
+
+	replay->holding_next = !job;
+	if (job || !room || !(job = queue_take(&replay->fresh)))
+		return job;
+	job->holds_chunk = true;
+	replay->chunks_held++;
+	return job;
+}
+
+/* NULL: the end. */
 static struct replay_job *take_job(struct replay *replay)
 {
 	struct replay_job *job = NULL;
 
 	pthread_mutex_lock(&replay->lock);
-	while (!replay->stopping &&
-	       (!replay->first || replay->chunks_held >= replay->settings.chunks))
+	while (!replay->stopping && !(job = next_job(replay)))
 		pthread_cond_wait(&replay->work, &replay->lock);
-	if (!replay->stopping) {
-		job = replay->first;
-		replay->first = job->next;
-		if (!replay->first)
-			replay->last = &replay->first;
-		job->next = NULL;
-		job->holds_chunk = true;
-		replay->chunks_held++;
+	if (job) {
 		replay->waiting--;
 		replay->running++;
 	}
@@ -129,17 +162,11 @@ static void send_home(struct replay_job *job)
 
 static void send_waiting_home(struct replay *replay)
 {
-	struct replay_job *job = replay->first;
+	struct replay_job *job;
 
-	replay->first = NULL;
-	replay->last = &replay->first;
 	replay->waiting = 0;
-	while (job) {
-		struct replay_job *next = job->next;
-
+	while ((job = queue_take(&replay->holding)) || (job = queue_take(&replay->fresh)))
 		send_home(job);
-		job = next;
-	}
 }
 
 void replay_stop(struct replay *replay)
@@ -207,12 +234,10 @@ void replay_submit(struct replay *replay, struct replay_job *job)
 	buffer_free(&job->chunk);
 	job->chunk_events = 0;
 	job->place = REPLAY_AWAY;
-	job->next = NULL;
 	pthread_mutex_lock(&replay->lock);
 	stopping = replay->stopping;
 	if (!stopping) {
-		*replay->last = job;
-		replay->last = &job->next;
+		queue_put(job->holds_chunk ? &replay->holding : &replay->fresh, job);
 		replay->waiting++;
 		pthread_cond_signal(&replay->work);
 	}
@@ -237,7 +262,7 @@ bool replay_lacks_chunks(struct replay *replay)
 	bool lacks;
 
 	pthread_mutex_lock(&replay->lock);
-	lacks = replay->first && replay->chunks_held >= replay->settings.chunks;
+	lacks = replay->fresh.first && replay->chunks_held >= replay->settings.chunks;
 	pthread_mutex_unlock(&replay->lock);
 	return lacks;
 }
@@ -272,6 +297,7 @@ void replay_job_free(struct replay *replay, struct replay_job *job)
 		position_fini(job->bound);
 	free(job->bound);
 	replay_current_free(replay, job);
+	keyed_fini(&job->keyed);
 	free(job->custom_id);
 	free(job->welcome);
 	position_fini(&job->own);

@@ -169,7 +169,8 @@ static void say_gap(struct replay_job *job, const struct missing *missing)
 	buffer_free(&id);
 }
 
-/* On failure the job's position is as it was, and nothing is missing. */
+/* On failure the job's position is as it was, and nothing is missing. What was read before a gap is
+ * sent before it. */
 static int compare_with_log(struct replay_slice *slice, struct missing *missing)
 {
 	struct replay_job *job = slice->job;
@@ -184,6 +185,8 @@ static int compare_with_log(struct replay_slice *slice, struct missing *missing)
 		position_assign(&job->own, &before);
 		missing->count = 0;
 	}
+	if (missing->count)
+		replay_conflate_write(job, &before);
 	position_fini(&before);
 	return rc;
 }

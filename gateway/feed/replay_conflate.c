@@ -7,26 +7,25 @@
 #include "feed/feed_event.h"
 #include "feed/replay_priv.h"
 
-void replay_conflate_take(struct replay_slice *slice, const struct record *record,
+void replay_conflate_take(struct replay_job *job, const struct record *record,
 			  const json_t *document, const struct feed_event *event)
 {
-	struct replay_job *job = slice->job;
 	struct buffer frame = {0};
 	struct keyed *keyed = keyed_new(job->feed, record, job->conflates == REPLAY_CONFLATES_KEYS);
 
-	slice->conflated++;
+	job->conflated++;
 	keyed->ends = replay_ends_with(job, &event->kept);
 	if (keyed->ends) {
 		replay_end_with(job);
 		/* Nothing supersedes it, whatever its time is. */
 		keyed->event_time_ms = INT64_MAX;
 	}
-	if (!keyed_remove(&slice->keyed, keyed)) {
+	if (!keyed_remove(&job->keyed, keyed)) {
 		keyed_free(keyed);
 		return;
 	}
 	feed_event_append(job->feed, event, record, document, (struct slice){0}, &frame);
-	keyed_put(&slice->keyed, keyed, &frame);
+	keyed_put(&job->keyed, keyed, &frame);
 }
 
 static int by_arrival(const void *a, const void *b)
@@ -68,25 +67,25 @@ static void append(struct replay_job *job, const struct keyed *keyed,
  * In the order of the read, which is that of each partition: whoever comes back after one of these
  * gets what is after it. With the last one all that was read is done.
  */
-void replay_conflate_write(struct replay_slice *slice)
+void replay_conflate_write(struct replay_job *job, const struct position *own)
 {
-	struct replay_job *job = slice->job;
-	size_t count = slice->keyed.count;
+	size_t count = job->keyed.count;
 	struct keyed **sorted;
 	struct position position;
 
 	if (!count)
 		return;
-	sorted = keyed_sort(&slice->keyed, by_arrival);
-	begin(sorted, count, &job->own, &position);
+	sorted = keyed_sort(&job->keyed, by_arrival);
+	begin(sorted, count, own, &position);
 	for (size_t i = 0; i < count; i++) {
 		move_to(&position, sorted[i], sorted[i]->offset + 1);
-		append(job, sorted[i], i + 1 < count ? &position : &job->own);
+		append(job, sorted[i], i + 1 < count ? &position : own);
 	}
 	job->chunk_events += (uint32_t)count;
 	metrics_add(METRIC_REPLAYED_EVENTS, count);
-	metrics_add(METRIC_EVENTS_CONFLATED, slice->conflated - count);
+	metrics_add(METRIC_EVENTS_CONFLATED, job->conflated - count);
+	job->conflated = 0;
 	position_fini(&position);
 	free(sorted);
-	keyed_fini(&slice->keyed);
+	keyed_fini(&job->keyed);
 }

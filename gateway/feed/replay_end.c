@@ -94,6 +94,7 @@ void replay_end(struct replay_slice *slice)
 	}
 	if (!job->ended)
 		return;
+	replay_conflate_write(job, &job->own);
 	ending_append_notice(job->feed, &job->own, job->close_reason, &job->chunk);
 	job->result = REPLAY_CLOSE;
 }

@@ -28,7 +28,7 @@ enum replay_mode {
 	REPLAY_CURRENT,  /* the newest event of each key, then what came since */
 };
 
-/* Which of the events that a slice reads are sent. */
+/* Which of the events that a job reads are sent. */
 enum replay_conflation {
 	REPLAY_ALL,
 	REPLAY_CONFLATES,      /* the newest */
@@ -85,11 +85,14 @@ struct replay_job {
 	struct position *bound; /* it ends when it has read so far; NULL: it leads to the window */
 	bool ended;             /* it has: the chunk says so */
 	struct position own;    /* read so far; exact at the end of the chunk */
-	struct buffer chunk;    /* frames to send */
+	struct keyed_events keyed; /* where it conflates: what goes into the chunk in the end */
+	uint64_t conflated;        /* events that came into it */
+	uint64_t carries_ms; /* since when the loop lets it read on with these; 0: it has not */
+	struct buffer chunk; /* frames to send */
 	uint32_t chunk_events;
 	enum replay_result result;
 	enum close_reason close_reason; /* of REPLAY_CLOSE */
-	bool holds_chunk;               /* counts against the bound of chunks */
+	bool holds_chunk;               /* counts against the bound of chunks: `keyed`, too */
 	uint64_t chunk_at_ms;           /* when it came home */
 };
 
@@ -99,8 +102,8 @@ struct replay_job *replay_job_new(struct replay *replay, struct fanout *home,
 				  struct subscriber *subscriber, struct feed *feed,
 				  const struct route_keys *keys, const struct position *own,
 				  const struct replay_wish *wish);
-/* Into the queue's end; the result arrives by fanout_deliver(). The chunk is emptied. Thread: the
- * loop's. */
+/* Into the queue's end; the result arrives by fanout_deliver(). The chunk is emptied. A job that
+ * still holds a chunk keeps it, and needs to wait for none. Thread: the loop's. */
 void replay_submit(struct replay *replay, struct replay_job *job);
 /* The chunk was written or is not wanted any more. Thread: the loop's. */
 void replay_chunk_done(struct replay *replay, struct replay_job *job);
@@ -137,8 +140,6 @@ struct replay_slice {
 	struct route_keys keys;
 	struct buffer id;
 	uint64_t records;
-	struct keyed_events keyed; /* of a job that conflates */
-	uint64_t conflated;        /* events that came into it */
 };
 
 /* replay_read.c: one slice of a job, on a worker's thread. Fills in the chunk, own and the result.
@@ -153,11 +154,12 @@ void replay_slice_find_all(struct replay_slice *slice);
 bool replay_slice_record(void *slice, size_t range, const struct record *record);
 void replay_slice_progress(void *slice, size_t range, int64_t next);
 
-/* replay_conflate.c: the newest events of a slice, each with the id of an exact position. */
-void replay_conflate_take(struct replay_slice *slice, const struct record *record,
+/* replay_conflate.c: the newest events, each with the id of an exact position. */
+void replay_conflate_take(struct replay_job *job, const struct record *record,
 			  const json_t *document, const struct feed_event *event);
-/* After the slice: into the chunk. */
-void replay_conflate_write(struct replay_slice *slice);
+/* Into the chunk; `own` is the job's position, up to which they were read. Thread: whose the job
+ * is. */
+void replay_conflate_write(struct replay_job *job, const struct position *own);
 
 /* replay_check.c: is the job's position still within the log, as far as the journal does not have
  * it? False: the job is answered. */

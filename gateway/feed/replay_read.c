@@ -109,12 +109,12 @@ bool replay_slice_record(void *context, size_t range, const struct record *recor
 		room = replay_current_take(job, slice->worker, record, document,
 					   wanted ? &event : NULL);
 	else if (wanted && job->conflates)
-		replay_conflate_take(slice, record, document, &event);
+		replay_conflate_take(job, record, document, &event);
 	else if (wanted)
 		take_record(slice, record, document, &event);
 	json_decref(document);
 	return room && !job->ended &&
-	       job->chunk.len + slice->keyed.bytes < slice->worker->settings->chunk_bytes &&
+	       job->chunk.len + job->keyed.bytes < slice->worker->settings->chunk_bytes &&
 	       !atomic_load(&job->cancelled);
 }
 
@@ -155,10 +155,13 @@ static void read_kafka(struct replay_slice *slice)
 	metrics_add(METRIC_REPLAYED_EVENTS, job->chunk_events);
 }
 
-/* False: the job is answered; a position that was moved may be the journal's now. */
+/* False: the job is answered; a position that was moved may be the journal's now. What was said
+ * goes out by itself where what is read waits for what comes after it. */
 static bool check(struct replay_slice *slice)
 {
-	return replay_check(slice) && !slice->moved;
+	const struct replay_job *job = slice->job;
+
+	return replay_check(slice) && !slice->moved && !(job->conflates && job->chunk.len);
 }
 
 /* From the journal as far as it has the job's position; what it does not have, or has not yet, from
@@ -213,7 +216,8 @@ void replay_read(struct replay_job *job, const struct replay_worker *worker)
 	position_init(&slice.head, job->feed->topic_count);
 	replay_end_find_head(job, &slice.head);
 	read_by_mode(&slice);
-	replay_conflate_write(&slice);
+	if (job->result == REPLAY_FAILED || job->keyed.bytes >= worker->settings->chunk_bytes)
+		replay_conflate_write(job, &job->own);
 	replay_end(&slice);
 	free(slice.ranges);
 	free(slice.covers);

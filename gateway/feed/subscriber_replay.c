@@ -121,11 +121,52 @@ void subscriber_retreat_if_needed(struct subscriber *subscriber)
 	position_fini(&own);
 }
 
+static void read_on(struct subscriber *subscriber)
+{
+	if (subscriber->recheck)
+		subscriber->job->checked = false;
+	subscriber->recheck = false;
+	replay_submit(subscriber->at->fanout->replay, subscriber->job);
+}
+
+static bool window_has_rest(const struct subscriber *subscriber)
+{
+	const struct fanout_feed *at = subscriber->at;
+	uint64_t sequence;
+
+	return !subscriber->recheck && window_seek(at->feed->window, &subscriber->job->own,
+						   at->dispatched, &at->position, &sequence);
+}
+
+/*
+ * What is newest so far goes out at the end of the replay, or with each interval of it: then who
+ * comes back need not begin anew. Until then the subscriber stands where it was.
+ */
+static bool carries_on(struct subscriber *subscriber)
+{
+	struct replay_job *job = subscriber->job;
+	uint64_t now_ms = subscriber->at->fanout->now_ms;
+
+	if (!job->keyed.count)
+		return false;
+	if (!job->carries_ms)
+		job->carries_ms = now_ms;
+	if (!job->chunk.len && now_ms - job->carries_ms < subscriber->conflation->interval_ms &&
+	    (job->result == REPLAY_MORE ||
+	     (job->result == REPLAY_DONE && !window_has_rest(subscriber)))) {
+		read_on(subscriber);
+		return true;
+	}
+	job->carries_ms = 0;
+	replay_conflate_write(job, &job->own);
+	return false;
+}
+
 void subscriber_take_chunk(struct subscriber *subscriber)
 {
 	struct replay_job *job = subscriber->job;
 
-	if (subscriber->state == SUBSCRIBER_ENDED)
+	if (subscriber->state == SUBSCRIBER_ENDED || carries_on(subscriber))
 		return;
 	subscriber_hold(subscriber);
 	subscriber_set_own(subscriber, &job->own);
@@ -172,8 +213,6 @@ void subscriber_go_on(struct subscriber *subscriber)
 	if (job->place != REPLAY_AT_HOME)
 		return;
 	replay_chunk_done(replay, job);
-	if (subscriber->recheck)
-		job->checked = false;
 	switch (job->result) {
 	case REPLAY_DONE:
 		if (!subscriber->recheck && subscriber_try_window(subscriber, &job->own)) {
@@ -182,10 +221,10 @@ void subscriber_go_on(struct subscriber *subscriber)
 		}
 		/* fall through */
 	case REPLAY_MORE:
-		subscriber->recheck = false;
-		replay_submit(replay, job);
+		read_on(subscriber);
 		break;
 	case REPLAY_FAILED:
+		job->checked = false;
 		retry_later(subscriber);
 		break;
 	case REPLAY_CLOSE:

@@ -55,10 +55,16 @@ static void produce_key(int key)
 	world.log.high[partition] = offset + 1;
 }
 
+/* What a replay carries goes out, too. */
 static void pass_interval(struct client *client)
 {
-	if (client->subscriber && client->subscriber->conflation)
-		client->subscriber->conflation->due_ms = 0;
+	struct subscriber *subscriber = client->subscriber;
+
+	if (!subscriber || !subscriber->conflation)
+		return;
+	subscriber->conflation->due_ms = 0;
+	if (subscriber->job && subscriber->job->carries_ms)
+		subscriber->job->carries_ms = subscriber->at->fanout->now_ms - LONG_MS;
 }
 
 static int64_t newest_of(int key)
@@ -218,6 +224,7 @@ static void test_conflation_cut_at_random_ends_with_the_newest(void **state)
 		open_world(&world, rows[row].window_bytes, rows[row].filtered);
 		world.stream.interval.per_key = rows[row].by_key;
 		world.stream.heartbeat_ms = row % 2 ? 0 : 1000000;
+		world.log.read_budget = row % 2 ? 50 : 0;
 		for (int i = 0; i < CLIENTS; i++) {
 			init_watcher(&watchers[i], rows[row].filtered ? i : -1);
 			watchers[i].client.tracked = rows[row].tracked;
@@ -548,6 +555,106 @@ static void test_conflation_replay_is_conflated(void **state)
 		assert_int_equal(client->gaps, 0);
 		close_watchers(1);
 	}
+}
+
+/* One that has been away for `events` of `keys` keys, which the window has lost. */
+static struct client *come_back_to_replay(int events, int keys, bool by_key)
+{
+	struct client *client = open_one(16 << 10, by_key);
+
+	watchers[0].keys = (1U << keys) - 1;
+	world.log.read_budget = 100;
+	disconnect_client(client);
+	for (int i = 0; i < events; i++)
+		produce_key(i % keys);
+	turn(&world, true);
+	connect_client_to(client, &world.replicas[0]);
+	return client;
+}
+
+/* However many slices a replay takes, within an interval it gives the newest of all that was
+ * missed; and meanwhile the id says where the client stands. */
+static void test_conflation_replay_of_many_slices_gives_the_newest(void **state)
+{
+	(void)state;
+	for (int keys = 1; keys <= KEYS; keys += KEYS - 1) {
+		struct client *client = come_back_to_replay(5000, keys, keys > 1);
+		char id[sizeof(client->last_event_id)];
+
+		strcpy(id, client->last_event_id);
+		for (int tries = 0; tries < 20000 && !has_newest(&watchers[0]); tries++) {
+			if (!client->received) {
+				keep_position(client);
+				assert_string_equal(client->last_event_id, id);
+			}
+			turn(&world, true);
+			take(client, SIZE_MAX);
+			usleep(200);
+		}
+		assert_int_equal(client->received, keys);
+		close_watchers(1);
+	}
+}
+
+/* A replay that lasts longer than an interval gives the newest of what is read so far at its end,
+ * so that who is cut off gets on. */
+static void test_conflation_long_replay_gives_one_an_interval(void **state)
+{
+	struct client *client = come_back_to_replay(5000, 1, false);
+
+	(void)state;
+	for (int tries = 0; tries < 20000 && !has_newest(&watchers[0]); tries++) {
+		uint64_t before = client->received;
+
+		turn(&world, true);
+		pass_interval(client);
+		take(client, SIZE_MAX);
+		assert_true(client->received <= before + 1);
+		if (client->received > before)
+			reconnect(client);
+		usleep(200);
+	}
+	assert_true(has_newest(&watchers[0]));
+	assert_true(client->received > 5 && client->received <= 51);
+	close_watchers(1);
+}
+
+static bool has_arrived(struct fanout *fanout)
+{
+	bool arrived;
+
+	pthread_mutex_lock(&fanout->inbox_lock);
+	arrived = fanout->inbox;
+	pthread_mutex_unlock(&fanout->inbox_lock);
+	return arrived;
+}
+
+/* What was read before the log lost what comes then is told before the gap, with an id from which
+ * the gap is told again. */
+static void test_conflation_replay_gives_what_it_carries_before_a_gap(void **state)
+{
+	enum { EVENTS = 5000, READ = 100 };
+	struct client *client = come_back_to_replay(EVENTS, 1, false);
+	struct fanout *fanout = client->at->fanout;
+
+	(void)state;
+	for (int tries = 0; tries < 20000 && !has_arrived(fanout); tries++)
+		usleep(200);
+	assert_true(has_arrived(fanout));
+	world.log.low[0] = EVENTS - READ;
+	subscriber_recheck(client->subscriber);
+	for (int tries = 0; tries < 20000 && !client->received; tries++) {
+		fanout_turn(fanout);
+		take(client, 1);
+		usleep(200);
+	}
+	assert_int_equal(watchers[0].last[0], READ - 1);
+	assert_int_equal(client->gaps, 0);
+	reconnect(client);
+	settle(1);
+	assert_int_equal(client->gaps, 1);
+	assert_int_equal(client->received, 2);
+	close_watchers(1);
 }
 
 /* start: {"last": N} is what was asked for, in the window or not; what comes after it is conflated.
@@ -941,6 +1048,9 @@ int main(void)
 	    cmocka_unit_test(test_conflation_endangered_goes_out_early),
 	    cmocka_unit_test(test_conflation_burst_is_conflated),
 	    cmocka_unit_test(test_conflation_replay_is_conflated),
+	    cmocka_unit_test(test_conflation_replay_of_many_slices_gives_the_newest),
+	    cmocka_unit_test(test_conflation_long_replay_gives_one_an_interval),
+	    cmocka_unit_test(test_conflation_replay_gives_what_it_carries_before_a_gap),
 	    cmocka_unit_test(test_conflation_last_n_come_as_they_are),
 	    cmocka_unit_test(test_conflation_gap_is_not_superseded),
 	    cmocka_unit_test(test_conflation_tick_tells_those_that_are_due),

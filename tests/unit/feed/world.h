@@ -30,6 +30,7 @@ struct log {
 	uint8_t user[PARTITIONS][MAX_EVENTS], marks[PARTITIONS][MAX_EVENTS];
 	_Atomic int absent; /* so often the last partition is said not to be there */
 	_Atomic bool down;
+	uint64_t read_budget; /* records that a read gives at most; 0: as many as are asked for */
 };
 
 /* One gateway: it reads the log in an order and at a pace of its own. */
@@ -124,6 +125,8 @@ static inline int source_read(void *reader, const struct replay_source_range *ra
 {
 	const struct log *log = reader;
 
+	if (log->read_budget && log->read_budget < budget)
+		budget = log->read_budget;
 	for (size_t i = 0; i < count; i++) {
 		for (int64_t o = ranges[i].from; o < ranges[i].until; o++) {
 			struct record_text text;
