@@ -173,23 +173,24 @@ static struct slice peek_unfiltered(struct subscriber *subscriber)
 	return bytes;
 }
 
-/* One frame as it lies in the window, or several gathered in the loop's scratch. */
+/* One frame as it lies in the window, or several gathered in the loop's scratch; of one that has
+ * begun the rest. */
 static struct slice peek_filtered(struct subscriber *subscriber, size_t max)
 {
 	const struct window_segment *segment = subscriber_next_match(subscriber);
 	char *scratch = subscriber->at->fanout->scratch;
 	uint64_t first = subscriber->cursor;
-	uint32_t first_at = subscriber->frame_at;
 	struct slice bytes;
 	size_t len;
 
 	if (!segment)
 		return (struct slice){0};
 	bytes = subscriber_rest_of_frame(subscriber, segment);
+	if (subscriber->frame_at)
+		return bytes;
 	if (max > FANOUT_SCRATCH_BYTES)
 		max = FANOUT_SCRATCH_BYTES;
 	len = bytes.len;
-	subscriber->frame_at = 0;
 	while (len < max && ++subscriber->cursor < subscriber->until &&
 	       (segment = subscriber_next_match(subscriber))) {
 		struct slice frame = subscriber_rest_of_frame(subscriber, segment);
@@ -205,7 +206,6 @@ static struct slice peek_filtered(struct subscriber *subscriber, size_t max)
 		bytes = (struct slice){scratch, len};
 	}
 	subscriber->cursor = first;
-	subscriber->frame_at = first_at;
 	return bytes;
 }
 
@@ -246,8 +246,11 @@ struct slice subscriber_peek(struct subscriber *subscriber, size_t max)
 
 		if (!segment)
 			return (struct slice){0};
-		if (subscriber->pending || subscriber->state == SUBSCRIBER_ENDED)
-			return cut(subscriber_rest_of_frame(subscriber, segment), max);
+		if (subscriber->pending || subscriber->state == SUBSCRIBER_ENDED) {
+			bytes = subscriber_rest_of_frame(subscriber, segment);
+			subscriber->peeked = bytes.base;
+			return cut(bytes, max);
+		}
 	}
 	make_pending(subscriber);
 	pending = subscriber->pending;
@@ -255,6 +258,7 @@ struct slice subscriber_peek(struct subscriber *subscriber, size_t max)
 			: peek_window(subscriber, max);
 	if (!bytes.len)
 		subscriber->told = false;
+	subscriber->peeked = bytes.base;
 	return cut(bytes, max);
 }
 
@@ -318,16 +322,21 @@ static void consume_segment(struct subscriber *subscriber, const struct window_s
 /* Walks over the frames that `n` bytes of the last peek were made of. */
 static void consume_window(struct subscriber *subscriber, size_t n)
 {
+	/* With what was written before of the first frame. */
+	const struct slice written = {subscriber->peeked - subscriber->frame_at,
+				      n + subscriber->frame_at};
 	uint64_t events = 0, arrived_us = 0;
 
 	while (n) {
 		uint64_t end;
 		const struct window_segment *segment = segment_at_cursor(subscriber, &end);
 
-		/* Evicted since the peek: it was given up, and comes back with the last id that it
-		 * has whole. */
-		if (!segment)
+		/* Evicted since the peek, but still there until this turn of the loop ends: it was
+		 * given up, and comes back with the last id that it has whole. */
+		if (!segment) {
+			subscriber_pass_written(subscriber, written);
 			return;
+		}
 		if (!arrived_us)
 			arrived_us = window_entry_at(segment, subscriber->cursor)->arrived_us;
 		consume_segment(subscriber, segment, end, &n, &events);

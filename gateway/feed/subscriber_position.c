@@ -182,3 +182,13 @@ void subscriber_pass_frames(struct subscriber *subscriber)
 		keep(subscriber, true, buffer_slice(&id));
 	buffer_free(&id);
 }
+
+void subscriber_pass_written(struct subscriber *subscriber, struct slice frames)
+{
+	struct slice id = {0};
+
+	if (subscriber->tracked)
+		id = last_id(subscriber->at->feed, frames);
+	if (id.len)
+		keep(subscriber, true, id);
+}

@@ -40,12 +40,13 @@ struct subscriber_ending {
 struct subscriber {
 	struct carrier *carrier;
 	struct fanout_feed *at;
-	uint64_t cursor;   /* sequence number of the next entry to look at */
-	uint64_t until;    /* entries from here on are not known to match; cursor == until: idle */
-	uint32_t frame_at; /* bytes of the cursor's frame that are written */
-	uint8_t state;     /* enum subscriber_state */
-	uint8_t reason;    /* enum close_reason, for ENDED */
-	bool told;         /* carrier->ready() was called and not all is peeked */
+	uint64_t cursor;    /* sequence number of the next entry to look at */
+	uint64_t until;     /* entries from here on are not known to match; cursor == until: idle */
+	uint32_t frame_at;  /* bytes of the cursor's frame that are written */
+	const char *peeked; /* what comes after them, until consumed */
+	uint8_t state;      /* enum subscriber_state */
+	uint8_t reason;     /* enum close_reason, for ENDED */
+	bool told;          /* carrier->ready() was called and not all is peeked */
 	bool aborted;
 	bool filtered;      /* has route keys */
 	uint8_t slice_mode; /* enum replay_mode with which the job reads its next chunk */
@@ -204,6 +205,8 @@ void subscriber_release(struct subscriber *subscriber);
 /* The frame before the cursor was consumed: it is what was reached, also when what comes next has
  * left the window. */
 void subscriber_pass_frames(struct subscriber *subscriber);
+/* These were consumed, the last perhaps in part, and have left the window since the peek. */
+void subscriber_pass_written(struct subscriber *subscriber, struct slice frames);
 /* Is the frame's id a position? Where the stream takes its ids from the events, it is that of those
  * without one, and of notices. */
 bool subscriber_has_window_id(const struct feed *feed, struct slice frame);

@@ -200,6 +200,41 @@ static void test_subscriber_position_behind_the_window_is_what_was_read(void **s
 	}
 }
 
+/* What was peeked leaves the window while it is written: it was written, in part or as a whole. */
+static void test_subscriber_position_of_what_leaves_while_it_is_written(void **state)
+{
+	static struct world world;
+	static struct client client;
+
+	(void)state;
+	for (size_t rest = 0; rest < 300; rest++) {
+		struct slice bytes;
+		char copy[4096];
+
+		open_tracked(&world, &client, 16 << 10, 10);
+		for (int i = 0; i < 10; i++)
+			produce(&world);
+		turn(&world, true);
+		take_all_but(&client, 300);
+		bytes = subscriber_peek(client.subscriber, SIZE_MAX);
+		assert_in_range(bytes.len, 300, sizeof(copy));
+		memcpy(copy, bytes.base, bytes.len);
+		for (int i = 0; i < 5000; i++)
+			produce(&world);
+		for (int p = 0; p < PARTITIONS; p++)
+			ingest(&world, client.at, p, MAX_EVENTS);
+		subscriber_consume(client.subscriber, bytes.len - rest);
+		assert_true(client.aborted);
+		buffer_append(&client.unparsed, copy, bytes.len - rest);
+		parse(&client);
+		disconnect_client(&client);
+		drain(&client, 1);
+		assert_int_equal(client.received, 5010);
+		assert_int_equal(client.gaps, 0);
+		end_alone(&world, &client);
+	}
+}
+
 /* Before the feed has caught up, and before the last N are found, there is no position to keep, and
  * nothing is said. */
 static void test_subscriber_position_not_begun_is_unknown(void **state)
@@ -263,6 +298,7 @@ int main(void)
 	    cmocka_unit_test(test_subscriber_position_of_half_a_frame_is_before_it),
 	    cmocka_unit_test(test_subscriber_position_after_the_end_stays),
 	    cmocka_unit_test(test_subscriber_position_behind_the_window_is_what_was_read),
+	    cmocka_unit_test(test_subscriber_position_of_what_leaves_while_it_is_written),
 	    cmocka_unit_test(test_subscriber_position_not_begun_is_unknown),
 	    cmocka_unit_test(test_subscriber_with_a_stale_cursor_is_told_of_the_gap),
 	};
