@@ -40,7 +40,9 @@ void http2_shared_init(struct http2_shared *shared)
 	 * sent once. */
 	nghttp2_option_set_max_deflate_dynamic_table_size(shared->option, 0);
 	nghttp2_option_set_max_outbound_ack(shared->option, MAX_UNSENT_ACKS);
-	nghttp2_option_set_stream_reset_rate_limit(shared->option, RESETS, RESETS_PER_SECOND);
+	/* Its own limit says INTERNAL_ERROR: the session's budget comes first. */
+	nghttp2_option_set_stream_reset_rate_limit(shared->option, 2 * RESETS,
+						   2 * RESETS_PER_SECOND);
 	nghttp2_option_set_max_continuations(shared->option, HTTP2_MAX_CONTINUATIONS);
 }
 
