@@ -171,10 +171,12 @@ void subscriber_end_after(struct subscriber *subscriber, uint64_t sequence);
 /* subscriber_rest.c: checks are looked at event by event, and a client can ask for a window full of
  * them: the loop is not held up for one. */
 
-/* What a look at the entry costs, in bytes of records. */
-uint64_t subscriber_look_bytes(const struct window_entry *entry);
 /* It may look at as much again in one go. */
 void subscriber_refresh(struct subscriber *subscriber);
+/* Likewise, and at as much as a search may take that cannot rest. */
+void subscriber_refresh_for_search(struct subscriber *subscriber);
+/* An interval's newest is looked for all at once: from `sequence` on that takes too long. */
+bool subscriber_searches_long(struct subscriber *subscriber, uint64_t sequence);
 /* Its checks have refused the entry: a look that gave nothing to write. */
 void subscriber_spend_look(struct subscriber *subscriber, const struct window_entry *entry);
 /* It has looked at enough for now. */
@@ -182,7 +184,7 @@ static inline bool subscriber_is_tired(const struct subscriber *subscriber)
 {
 	return subscriber->checks && !subscriber->look_bytes;
 }
-/* It is idle until its turn comes to go on. */
+/* It is idle, and looks at nothing, until its turn comes to go on. */
 void subscriber_rest(struct subscriber *subscriber);
 void subscriber_leave_rest(struct subscriber *subscriber);
 /* Some of those that rest go on; where others are left the loop has another turn soon. */
@@ -222,7 +224,7 @@ void subscriber_miss_custom_id(struct subscriber *subscriber);
 
 /* A position of its own, from now on; `own` is copied. */
 void subscriber_set_own(struct subscriber *subscriber, const struct position *own);
-/* LIVE from `own` on, where the window reaches back so far. */
+/* LIVE from `own` on, where the window reaches back so far and no long search is in the way. */
 bool subscriber_try_window(struct subscriber *subscriber, const struct position *own);
 /* `own` is copied. */
 void subscriber_begin_replay(struct subscriber *subscriber, const struct position *own,

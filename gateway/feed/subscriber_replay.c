@@ -30,7 +30,8 @@ bool subscriber_try_window(struct subscriber *subscriber, const struct position 
 	struct fanout_feed *at = subscriber->at;
 	uint64_t sequence;
 
-	if (!window_seek(at->feed->window, own, at->dispatched, &at->position, &sequence))
+	if (!window_seek(at->feed->window, own, at->dispatched, &at->position, &sequence) ||
+	    subscriber_searches_long(subscriber, sequence))
 		return false;
 	subscriber_set_own(subscriber, own);
 	subscriber->state = SUBSCRIBER_LIVE;
@@ -56,6 +57,7 @@ void subscriber_ask_replay(struct subscriber *subscriber, const struct position 
 	};
 
 	conflation_forget(subscriber);
+	subscriber_leave_rest(subscriber);
 	subscriber_set_own(subscriber, own);
 	subscriber->state = SUBSCRIBER_REPLAYING;
 	subscriber->unplaced = wish->mode != REPLAY_RESUME;
