@@ -224,7 +224,7 @@ void subscriber_miss_custom_id(struct subscriber *subscriber);
 
 /* A position of its own, from now on; `own` is copied. */
 void subscriber_set_own(struct subscriber *subscriber, const struct position *own);
-/* LIVE from `own` on, where the window reaches back so far and no long search is in the way. */
+/* LIVE from `own` on, where the window reaches back so far. */
 bool subscriber_try_window(struct subscriber *subscriber, const struct position *own);
 /* `own` is copied. */
 void subscriber_begin_replay(struct subscriber *subscriber, const struct position *own,

@@ -30,8 +30,7 @@ bool subscriber_try_window(struct subscriber *subscriber, const struct position 
 	struct fanout_feed *at = subscriber->at;
 	uint64_t sequence;
 
-	if (!window_seek(at->feed->window, own, at->dispatched, &at->position, &sequence) ||
-	    subscriber_searches_long(subscriber, sequence))
+	if (!window_seek(at->feed->window, own, at->dispatched, &at->position, &sequence))
 		return false;
 	subscriber_set_own(subscriber, own);
 	subscriber->state = SUBSCRIBER_LIVE;

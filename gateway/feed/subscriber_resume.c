@@ -40,12 +40,19 @@ static void start_latest(struct subscriber *subscriber)
 	go_live_at_head(subscriber);
 }
 
+/* False: a replay job is asked, which goes live whatever has come meanwhile. */
+static bool try_window(struct subscriber *subscriber, const struct position *own)
+{
+	return subscriber_try_window(subscriber, own) &&
+	       !subscriber_searches_long(subscriber, subscriber->cursor);
+}
+
 static void start_earliest(struct subscriber *subscriber)
 {
 	struct position origin;
 
 	position_init(&origin, subscriber->at->feed->topic_count);
-	if (subscriber_try_window(subscriber, &origin)) {
+	if (try_window(subscriber, &origin)) {
 		say_connected(subscriber, &origin);
 	} else {
 		subscriber_begin_replay(subscriber, &origin, REPLAY_EARLIEST, 0);
@@ -160,7 +167,7 @@ static void resume(struct subscriber *subscriber, struct position *asked)
 	forget_made_up(asked, &subscriber->at->position);
 	say_connected(subscriber, asked);
 	if (position_at_or_before(asked, &subscriber->at->position) &&
-	    subscriber_try_window(subscriber, asked))
+	    try_window(subscriber, asked))
 		metrics_add(METRIC_REPLAYS_WINDOW, 1);
 	else
 		subscriber_begin_replay(subscriber, asked, REPLAY_RESUME, 0);

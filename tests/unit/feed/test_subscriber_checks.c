@@ -243,7 +243,8 @@ static void test_subscriber_checks_changed_at_random_keep_the_promise(void **sta
 	    {"replay, in portions", 64 << 10, false, 20, 20, NULL, 4 << 10},
 	    {"replay, keys too", 64 << 10, true, 20, 20, NULL, FANOUT_LOOK_BYTES},
 	    {"replay, keys too, one by one", 64 << 10, true, 20, 20, NULL, 1},
-	    {"replay, without ids of their own", 64 << 10, true, 20, 20, IDS_THAT_EVENTS_LACK, 1 << 10},
+	    {"replay, without ids of their own", 64 << 10, true, 20, 20, IDS_THAT_EVENTS_LACK,
+	     1 << 10},
 	};
 
 	(void)state;

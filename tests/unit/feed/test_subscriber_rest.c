@@ -628,6 +628,34 @@ static void test_subscriber_rest_of_an_interval_is_a_replay(void **state)
 	}
 }
 
+/* The last N of one with an interval come as they are, also where it rests between them. */
+static void test_subscriber_rest_between_the_last_ones_goes_on(void **state)
+{
+	(void)state;
+	begin(LARGE);
+	partitions = 1;
+	world.stream.start = STREAM_START_LAST;
+	world.stream.start_last = 2;
+	client->interval_ms = LONG_MS;
+	client->any_start = true;
+	memset(client->next, -1, sizeof(client->next));
+	put(KEY, 0);
+	put_refused(30);
+	put(KEY, 0);
+	put_refused(15);
+	hand_over();
+	connect_client_to(client, here);
+	take(client, SIZE_MAX);
+	assert_int_equal(client->received, 1);
+	assert_true(client->subscriber->rests);
+	for (int tries = 0; tries < 10; tries++) {
+		turn(&world, true);
+		take(client, SIZE_MAX);
+	}
+	assert_int_equal(client->received, 2);
+	end();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -642,6 +670,7 @@ int main(void)
 	    cmocka_unit_test(test_subscriber_rest_comes_after_what_was_found),
 	    cmocka_unit_test(test_subscriber_rest_is_in_turns),
 	    cmocka_unit_test(test_subscriber_rest_of_an_interval_is_a_replay),
+	    cmocka_unit_test(test_subscriber_rest_between_the_last_ones_goes_on),
 	};
 
 	return cmocka_run_group_tests(tests, make_patterns, free_patterns);
