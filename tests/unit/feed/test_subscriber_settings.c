@@ -319,7 +319,7 @@ static void produce_keys(unsigned count)
 static void draw_settings(void)
 {
 	static const uint64_t windows[] = {16 << 10, 64 << 10, 64 << 20};
-	static const uint32_t looks[] = {1, 4 << 10, FANOUT_LOOK_BYTES};
+	static const uint32_t looks[] = {2 << 10, 8 << 10, FANOUT_LOOK_BYTES};
 
 	settings = (struct settings){
 	    .narrowed = draw(3),
