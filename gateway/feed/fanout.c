@@ -18,6 +18,7 @@ struct fanout *fanout_new(struct feeds *feeds, struct replay *replay,
 {
 	struct fanout *fanout = MEM_NEW(struct fanout);
 
+	assert(settings->look_bytes);
 	fanout->feeds = feeds;
 	fanout->replay = replay;
 	fanout->settings = settings;

@@ -116,9 +116,10 @@ static bool find_match(struct subscriber *subscriber, const struct window_segmen
 	return false;
 }
 
-const struct window_segment *subscriber_next_match(struct subscriber *subscriber)
+/* As subscriber_next_match(), but it does not rest. */
+static const struct window_segment *find_next(struct subscriber *subscriber)
 {
-	while (subscriber->cursor < subscriber->until) {
+	while (subscriber->cursor < subscriber->until && !subscriber_is_tired(subscriber)) {
 		uint64_t end;
 		const struct window_segment *segment = segment_at_cursor(subscriber, &end);
 
@@ -126,12 +127,17 @@ const struct window_segment *subscriber_next_match(struct subscriber *subscriber
 			return NULL;
 		if (find_match(subscriber, segment, end))
 			return segment;
-		if (subscriber->cursor < end) {
-			subscriber_rest(subscriber);
-			return NULL;
-		}
 	}
 	return NULL;
+}
+
+const struct window_segment *subscriber_next_match(struct subscriber *subscriber)
+{
+	const struct window_segment *segment = find_next(subscriber);
+
+	if (!segment && subscriber->cursor < subscriber->until && subscriber_is_tired(subscriber))
+		subscriber_rest(subscriber);
+	return segment;
 }
 
 static struct slice cut(struct slice bytes, size_t max)
@@ -173,26 +179,25 @@ static struct slice peek_unfiltered(struct subscriber *subscriber)
 	return bytes;
 }
 
-/* One frame as it lies in the window, or several gathered in the loop's scratch; of one that has
- * begun the rest. */
+/* One frame as it lies in the window, or several gathered in the loop's scratch. Nothing has
+ * changed for the next peek: what lies between them costs a look when they are consumed. */
 static struct slice peek_filtered(struct subscriber *subscriber, size_t max)
 {
 	const struct window_segment *segment = subscriber_next_match(subscriber);
 	char *scratch = subscriber->at->fanout->scratch;
 	uint64_t first = subscriber->cursor;
+	uint32_t look_bytes = subscriber->look_bytes;
 	struct slice bytes;
 	size_t len;
 
 	if (!segment)
 		return (struct slice){0};
 	bytes = subscriber_rest_of_frame(subscriber, segment);
-	if (subscriber->frame_at)
-		return bytes;
 	if (max > FANOUT_SCRATCH_BYTES)
 		max = FANOUT_SCRATCH_BYTES;
 	len = bytes.len;
 	while (len < max && ++subscriber->cursor < subscriber->until &&
-	       (segment = subscriber_next_match(subscriber))) {
+	       (segment = find_next(subscriber))) {
 		struct slice frame = subscriber_rest_of_frame(subscriber, segment);
 
 		if (len + frame.len > max ||
@@ -206,16 +211,20 @@ static struct slice peek_filtered(struct subscriber *subscriber, size_t max)
 		bytes = (struct slice){scratch, len};
 	}
 	subscriber->cursor = first;
+	subscriber->look_bytes = look_bytes;
 	return bytes;
 }
 
-/* What comes before anything of the window, or in place of it, becomes pending. */
+/* What comes before anything of the window, or in place of it, becomes pending. Who rests looks at
+ * nothing, whatever else it is asked for. */
 static void make_pending(struct subscriber *subscriber)
 {
 	if (!subscriber->pending && subscriber->state == SUBSCRIBER_ENDED) {
 		subscriber->pending = subscriber->last_words;
 		subscriber->last_words = NULL;
 	}
+	if (subscriber->rests)
+		return;
 	if (!subscriber->pending && subscriber->conflation)
 		conflation_flush(subscriber);
 	else if (!subscriber->pending && subscriber->own)
@@ -226,7 +235,7 @@ static void make_pending(struct subscriber *subscriber)
 
 static struct slice peek_window(struct subscriber *subscriber, size_t max)
 {
-	if (subscriber->state != SUBSCRIBER_LIVE || subscriber->conflation ||
+	if (subscriber->state != SUBSCRIBER_LIVE || subscriber->conflation || subscriber->rests ||
 	    subscriber->cursor >= subscriber->until)
 		return (struct slice){0};
 	return takes_range(subscriber) ? peek_unfiltered(subscriber)
@@ -246,7 +255,8 @@ struct slice subscriber_peek(struct subscriber *subscriber, size_t max)
 
 		if (!segment)
 			return (struct slice){0};
-		if (subscriber->pending || subscriber->state == SUBSCRIBER_ENDED) {
+		if (subscriber->pending || subscriber->state == SUBSCRIBER_ENDED ||
+		    !takes_range(subscriber)) {
 			bytes = subscriber_rest_of_frame(subscriber, segment);
 			subscriber->peeked = bytes.base;
 			return cut(bytes, max);

@@ -230,18 +230,36 @@ static bool hogs_chunk(const struct subscriber *subscriber)
 	       replay_lacks_chunks(fanout->replay);
 }
 
-void subscriber_sweep(struct subscriber *subscriber, int64_t now_unix_ms)
+static bool waits_for_events(const struct subscriber *subscriber)
+{
+	return subscriber_is_idle(subscriber) && subscriber->state != SUBSCRIBER_ENDED;
+}
+
+static bool is_slow(const struct subscriber *subscriber)
 {
 	const struct fanout *fanout = subscriber->at->fanout;
 	uint64_t still_ms = fanout->now_ms - subscriber->progress_ms;
 
+	return !waits_for_events(subscriber) &&
+	       (still_ms >= fanout->settings->slow_client_timeout_ms || hogs_chunk(subscriber));
+}
+
+static bool lacks_heartbeat(const struct subscriber *subscriber)
+{
+	return waits_for_events(subscriber) &&
+	       subscriber->at->fanout->now_ms - subscriber->sent_ms >=
+		   subscriber->at->feed->stream->heartbeat_ms;
+}
+
+/* A heartbeat would be in a retreat's way. */
+void subscriber_sweep(struct subscriber *subscriber, int64_t now_unix_ms)
+{
 	end_in_time(subscriber, now_unix_ms);
-	if (subscriber_is_idle(subscriber) && subscriber->state != SUBSCRIBER_ENDED) {
-		if (fanout->now_ms - subscriber->sent_ms >=
-		    subscriber->at->feed->stream->heartbeat_ms)
-			heartbeat(subscriber, now_unix_ms);
-	} else if (still_ms >= fanout->settings->slow_client_timeout_ms || hogs_chunk(subscriber)) {
+	if (is_slow(subscriber)) {
 		subscriber_give_up(subscriber, CLOSE_SLOW);
+		return;
 	}
 	subscriber_retreat_if_needed(subscriber);
+	if (lacks_heartbeat(subscriber))
+		heartbeat(subscriber, now_unix_ms);
 }

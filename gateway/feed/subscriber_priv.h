@@ -172,10 +172,12 @@ void subscriber_end_after(struct subscriber *subscriber, uint64_t sequence);
 /* subscriber_rest.c: checks are looked at event by event, and a client can ask for a window full of
  * them: the loop is not held up for one. */
 
-/* What a look at the entry costs, in bytes of records. */
-uint64_t subscriber_look_bytes(const struct window_entry *entry);
 /* It may look at as much again in one go. */
 void subscriber_refresh(struct subscriber *subscriber);
+/* Likewise, and at as much as a search may take that cannot rest. */
+void subscriber_refresh_for_search(struct subscriber *subscriber);
+/* An interval's newest is looked for all at once: from `sequence` on that takes too long. */
+bool subscriber_searches_long(struct subscriber *subscriber, uint64_t sequence);
 /* Its checks have refused the entry: a look that gave nothing to write. */
 void subscriber_spend_look(struct subscriber *subscriber, const struct window_entry *entry);
 /* It has looked at enough for now. */
@@ -183,7 +185,7 @@ static inline bool subscriber_is_tired(const struct subscriber *subscriber)
 {
 	return subscriber->checks && !subscriber->look_bytes;
 }
-/* It is idle until its turn comes to go on. */
+/* It is idle, and looks at nothing, until its turn comes to go on. */
 void subscriber_rest(struct subscriber *subscriber);
 void subscriber_leave_rest(struct subscriber *subscriber);
 /* Some of those that rest go on; where others are left the loop has another turn soon. */

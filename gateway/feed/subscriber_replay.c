@@ -56,6 +56,7 @@ void subscriber_ask_replay(struct subscriber *subscriber, const struct position 
 	};
 
 	conflation_forget(subscriber);
+	subscriber_leave_rest(subscriber);
 	subscriber_set_own(subscriber, own);
 	subscriber->state = SUBSCRIBER_REPLAYING;
 	subscriber->unplaced = wish->mode != REPLAY_RESUME;

@@ -1,24 +1,57 @@
 #include "feed/subscriber_priv.h"
 
 /*
- * A millisecond or two of decoding. An event's share beside its record's bytes is what the smallest
- * one costs. A few go on in each turn of the loop: the others wait for theirs in line.
+ * An event's share beside its record's bytes is what the smallest one costs. A search that takes
+ * more than some portions is a replay job's. A few go on in each turn of the loop: the others wait
+ * for theirs in line.
  */
-enum { LOOK_BYTES = 128 << 10, BYTES_A_LOOK = 256, WAKES_A_TURN = 4 };
+enum { BYTES_A_LOOK = 256, PORTIONS_A_SEARCH = 4, WAKES_A_TURN = 4 };
 
-uint64_t subscriber_look_bytes(const struct window_entry *entry)
+static uint64_t look_bytes_of(const struct window_entry *entry)
 {
 	return (uint64_t)entry->record_len + BYTES_A_LOOK;
 }
 
 void subscriber_refresh(struct subscriber *subscriber)
 {
-	subscriber->look_bytes = LOOK_BYTES;
+	subscriber->look_bytes = subscriber->at->fanout->settings->look_bytes;
+}
+
+void subscriber_refresh_for_search(struct subscriber *subscriber)
+{
+	subscriber->look_bytes = PORTIONS_A_SEARCH * subscriber->at->fanout->settings->look_bytes;
+}
+
+/* How much its checks look at from there on, to about `most`. */
+static uint64_t look_bytes_from(struct subscriber *subscriber, uint64_t sequence, uint64_t most)
+{
+	const struct window *window = subscriber->at->feed->window;
+	uint64_t bytes = 0, end;
+
+	for (; bytes <= most && sequence < subscriber->at->dispatched; sequence = end) {
+		const struct window_segment *segment = window_find(window, sequence, &end);
+
+		if (!segment)
+			break;
+		if (!subscriber_may_match(subscriber, segment))
+			continue;
+		for (; bytes <= most && sequence < end; sequence++)
+			bytes += look_bytes_of(window_entry_at(segment, sequence));
+	}
+	return bytes;
+}
+
+bool subscriber_searches_long(struct subscriber *subscriber, uint64_t sequence)
+{
+	uint64_t most = (uint64_t)PORTIONS_A_SEARCH * subscriber->at->fanout->settings->look_bytes;
+
+	return subscriber->conflation && subscriber->checks &&
+	       look_bytes_from(subscriber, sequence, most) > most;
 }
 
 void subscriber_spend_look(struct subscriber *subscriber, const struct window_entry *entry)
 {
-	uint64_t bytes = subscriber_look_bytes(entry);
+	uint64_t bytes = look_bytes_of(entry);
 
 	subscriber->look_bytes -=
 	    bytes < subscriber->look_bytes ? (uint32_t)bytes : subscriber->look_bytes;

@@ -6,10 +6,6 @@
 #include "feed/notice_priv.h"
 #include "feed/subscriber_priv.h"
 
-/* What checks may look at in the window at one go, before a replay job does it: some milliseconds.
- */
-enum { SEARCH_BYTES = 512 << 10 };
-
 void subscriber_drop_welcome(struct subscriber *subscriber)
 {
 	free(subscriber->welcome);
@@ -44,36 +40,11 @@ static void start_latest(struct subscriber *subscriber)
 	go_live_at_head(subscriber);
 }
 
-/* How much its checks look at from there on, to about `most`. */
-static uint64_t look_bytes_from(struct subscriber *subscriber, uint64_t sequence, uint64_t most)
-{
-	const struct window *window = subscriber->at->feed->window;
-	uint64_t bytes = 0, end;
-
-	for (; bytes <= most && sequence < subscriber->at->dispatched; sequence = end) {
-		const struct window_segment *segment = window_find(window, sequence, &end);
-
-		if (!segment)
-			break;
-		if (!subscriber_may_match(subscriber, segment))
-			continue;
-		for (; bytes <= most && sequence < end; sequence++)
-			bytes += subscriber_look_bytes(window_entry_at(segment, sequence));
-	}
-	return bytes;
-}
-
-/* An interval's newest is looked for all at once: not where that takes long. */
+/* False: a replay job is asked, which goes live whatever has come meanwhile. */
 static bool try_window(struct subscriber *subscriber, const struct position *own)
 {
-	const struct fanout_feed *at = subscriber->at;
-	uint64_t sequence;
-
-	if (subscriber->conflation && subscriber->checks &&
-	    window_seek(at->feed->window, own, at->dispatched, &at->position, &sequence) &&
-	    look_bytes_from(subscriber, sequence, SEARCH_BYTES) > SEARCH_BYTES)
-		return false;
-	return subscriber_try_window(subscriber, own);
+	return subscriber_try_window(subscriber, own) &&
+	       !subscriber_searches_long(subscriber, subscriber->cursor);
 }
 
 static void start_earliest(struct subscriber *subscriber)
@@ -166,7 +137,7 @@ static void start_last(struct subscriber *subscriber, uint32_t n)
 		start_latest(subscriber);
 		return;
 	}
-	subscriber->look_bytes = SEARCH_BYTES;
+	subscriber_refresh_for_search(subscriber);
 	if (find_back(subscriber, &sought, is_last, &sequence) && go_live_at(subscriber, sequence))
 		conflation_spare(subscriber);
 	else
@@ -231,6 +202,9 @@ static bool resume_custom_from_window(struct subscriber *subscriber, struct slic
 	else if (!go_live_at(subscriber, sequence + 1))
 		return false;
 	subscriber_end_after(subscriber, sequence);
+	if (subscriber->state == SUBSCRIBER_LIVE &&
+	    subscriber_searches_long(subscriber, subscriber->cursor))
+		subscriber_begin_replay(subscriber, subscriber->own, REPLAY_RESUME, 0);
 	return true;
 }
 

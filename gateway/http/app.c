@@ -28,6 +28,7 @@ struct app *app_new(const struct app_parts *parts)
 	app->fanout_settings = (struct fanout_settings){
 	    .slow_client_timeout_ms = parts->settings->slow_client_timeout_ms,
 	    .spread_ms = parts->settings->drain_ms,
+	    .look_bytes = FANOUT_LOOK_BYTES,
 	    .server_id = parts->server_id,
 	};
 	return app;

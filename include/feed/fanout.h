@@ -12,7 +12,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { FANOUT_SCRATCH_BYTES = 64 * 1024, FANOUT_TICK_MS = 100 };
+enum {
+	FANOUT_SCRATCH_BYTES = 64 * 1024,
+	FANOUT_LOOK_BYTES = 128 * 1024, /* a millisecond or two of decoding */
+	FANOUT_TICK_MS = 100,
+};
 
 struct feeds;
 struct replay;
@@ -21,7 +25,9 @@ struct fanout;
 struct fanout_settings {
 	uint32_t slow_client_timeout_ms; /* no progress while there is something to write */
 	uint32_t spread_ms;              /* over which those who are sent away come back */
-	const char *server_id;           /* of this gateway, in heartbeats: one line */
+	uint32_t look_bytes;   /* of records in a window that one subscriber's checks refuse in one
+				  go; not 0, FANOUT_LOOK_BYTES unless tested */
+	const char *server_id; /* of this gateway, in heartbeats: one line */
 };
 
 /* `wake` makes the loop call fanout_turn() soon; called from other threads. `feeds`, `replay` and

@@ -132,7 +132,8 @@ static void make_stream(struct stream *stream, enum kind kind)
 
 static void open_world(struct world *world)
 {
-	static const struct fanout_settings fanout_settings = {.slow_client_timeout_ms = 3600000};
+	static const struct fanout_settings fanout_settings = {.slow_client_timeout_ms = 3600000,
+							       .look_bytes = FANOUT_LOOK_BYTES};
 	static const struct replay_settings replay_settings = {
 	    .workers = 1, .chunk_bytes = 16384, .chunks = 1, .last_scan = 1};
 	const struct feeds_source feeds_source = {on_want, on_unwant, world};

@@ -459,15 +459,17 @@ static void check_backlog(const int64_t there[PARTITIONS], bool by_key)
 }
 
 /* What there is comes conflated and without a wait, from the window, the log or where the client
- * left off, however slow the client and busy the topic; then the end. */
+ * left off, however slow the client and busy the topic, and however little is looked at in one go;
+ * then the end. */
 static void test_conflation_bounded_has_the_newest_and_ends_at_once(void **state)
 {
 	(void)state;
-	for (int row = 0; row < 24; row++) {
+	for (int row = 0; row < 48; row++) {
 		bool by_key = row & 1, comes_back = row & 2;
 		int64_t there[PARTITIONS];
 
-		begin(row & 4 ? SMALL : LARGE, row / 8, by_key);
+		world_look_bytes = row < 24 ? FANOUT_LOOK_BYTES : 1 << 10;
+		begin(row & 4 ? SMALL : LARGE, row % 24 / 8, by_key);
 		client->end_when = NULL;
 		world.stream.start = STREAM_START_EARLIEST;
 		if (comes_back)
@@ -492,6 +494,7 @@ static void test_conflation_bounded_has_the_newest_and_ends_at_once(void **state
 		check_backlog(there, by_key);
 		leave();
 	}
+	world_look_bytes = FANOUT_LOOK_BYTES;
 }
 
 /* Nor does it wait where its checks change while it takes what is due. */

@@ -220,6 +220,7 @@ struct promise_row {
 	int away;    /* rounds that a client stays away, about */
 	int changed; /* rounds between the changes of a client's checks, about */
 	const char *mapping;
+	uint32_t look_bytes;
 };
 
 #define IDS_THAT_EVENTS_LACK "{\"id\": \"/value/none\"}"
@@ -232,17 +233,23 @@ struct promise_row {
 static void test_subscriber_checks_changed_at_random_keep_the_promise(void **state)
 {
 	static const struct promise_row rows[] = {
-	    {"window, never changed", 64 << 20, false, 20, 1 << 20, NULL},
-	    {"window", 64 << 20, false, 20, 20, NULL},
-	    {"window, keys too", 64 << 20, true, 20, 20, NULL},
-	    {"replay, never changed", 64 << 10, false, 20, 1 << 20, NULL},
-	    {"replay", 64 << 10, false, 20, 20, NULL},
-	    {"replay, keys too", 64 << 10, true, 20, 20, NULL},
-	    {"replay, without ids of their own", 64 << 10, true, 20, 20, IDS_THAT_EVENTS_LACK},
+	    {"window, never changed", 64 << 20, false, 20, 1 << 20, NULL, FANOUT_LOOK_BYTES},
+	    {"window", 64 << 20, false, 20, 20, NULL, FANOUT_LOOK_BYTES},
+	    {"window, in portions", 64 << 20, false, 20, 20, NULL, 4 << 10},
+	    {"window, keys too", 64 << 20, true, 20, 20, NULL, FANOUT_LOOK_BYTES},
+	    {"window, keys too, in portions", 64 << 20, true, 20, 20, NULL, 2 << 10},
+	    {"replay, never changed", 64 << 10, false, 20, 1 << 20, NULL, 4 << 10},
+	    {"replay", 64 << 10, false, 20, 20, NULL, FANOUT_LOOK_BYTES},
+	    {"replay, in portions", 64 << 10, false, 20, 20, NULL, 4 << 10},
+	    {"replay, keys too", 64 << 10, true, 20, 20, NULL, FANOUT_LOOK_BYTES},
+	    {"replay, keys too, in portions", 64 << 10, true, 20, 20, NULL, 2 << 10},
+	    {"replay, without ids of their own", 64 << 10, true, 20, 20, IDS_THAT_EVENTS_LACK,
+	     1 << 10},
 	};
 
 	(void)state;
 	for (size_t row = 0; row < sizeof(rows) / sizeof(rows[0]); row++) {
+		world_look_bytes = rows[row].look_bytes;
 		open_narrowed(rows[row].window_bytes, rows[row].filtered, rows[row].mapping);
 		for (int round = 0; round < 1500; round++) {
 			int events = rand_r(&world.seed) % 20;
@@ -270,6 +277,7 @@ static void test_subscriber_checks_changed_at_random_keep_the_promise(void **sta
 		}
 		close_narrowed();
 	}
+	world_look_bytes = FANOUT_LOOK_BYTES;
 }
 
 /* Every change is exact where the client has taken all there was: it gets what passes the checks of

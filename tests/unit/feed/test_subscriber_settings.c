@@ -19,6 +19,7 @@ enum narrowed { BY_NOTHING, BY_KEY, BY_CHECKS };
 static struct settings {
 	enum narrowed narrowed;
 	uint64_t window_bytes;
+	uint32_t look_bytes;
 	bool conflated, by_key, ends, skips_tombstones, skips_large, tracked;
 	int bounded, lasting; /* one client in so many; 0: none */
 	enum stream_heartbeat beats;
@@ -318,6 +319,7 @@ static void produce_keys(unsigned count)
 static void draw_settings(void)
 {
 	static const uint64_t windows[] = {16 << 10, 64 << 10, 64 << 20};
+	static const uint32_t looks[] = {2 << 10, 8 << 10, FANOUT_LOOK_BYTES};
 
 	settings = (struct settings){
 	    .narrowed = draw(3),
@@ -331,6 +333,7 @@ static void draw_settings(void)
 	    .bounded = (int)draw(3),
 	    .lasting = draw(2) ? 40 : 0,
 	    .beats = draw(3),
+	    .look_bytes = looks[draw(3)],
 	};
 }
 
@@ -338,6 +341,7 @@ static void open_drawn(void)
 {
 	unsigned seed = world.seed;
 
+	world_look_bytes = settings.look_bytes;
 	open_world_that_keeps(&world, settings.window_bytes, settings.narrowed == BY_KEY, true);
 	world.seed = seed;
 	set_mapping(&world, "{\"envelope\": \"record\"}");

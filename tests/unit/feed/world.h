@@ -192,6 +192,9 @@ static inline int find_variable(void *context, struct slice name, enum pattern_v
 /* What the next worlds' replays hold of the last events. */
 static uint64_t world_last_bytes = 1 << 20;
 
+/* How much of a window the next worlds' subscribers look at in one go. */
+static uint32_t world_look_bytes = FANOUT_LOOK_BYTES;
+
 static inline void open_replica(struct world *world, struct replica *replica)
 {
 	const struct feeds_source source = {on_want, on_unwant, replica};
@@ -245,6 +248,7 @@ static inline void open_world_that_keeps(struct world *world, uint64_t window_by
 	json_decref(filter);
 	world->stream.heartbeat_event = heartbeat_event;
 	world->settings.slow_client_timeout_ms = 1000000;
+	world->settings.look_bytes = world_look_bytes;
 	world->settings.server_id = "gw-1";
 	for (int i = 0; i < REPLICAS; i++)
 		open_replica(world, &world->replicas[i]);

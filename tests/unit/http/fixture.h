@@ -335,6 +335,7 @@ static inline void fixture_init(struct fixture *fixture)
 	    .drain_ms = 1000,
 	};
 	fixture->fanout_settings.slow_client_timeout_ms = 60000;
+	fixture->fanout_settings.look_bytes = FANOUT_LOOK_BYTES;
 	pthread_mutex_init(&fixture->lock, NULL);
 	log_set_level(LOG_ERROR);
 }

@@ -11,11 +11,21 @@
 #include "http/bundle_priv.h"
 #include "unit/feed/world.h"
 
-enum { EVERYTHING, CONFLATED, BACKLOG, TO_ITS_END, MEMBERS, STEPS = 600, TRIES = 20000 };
+enum {
+	EVERYTHING,
+	NARROWED,
+	CONFLATED,
+	BACKLOG,
+	TO_ITS_END,
+	MEMBERS,
+	STEPS = 600,
+	TRIES = 20000,
+	KEY = 3
+};
 
-static const struct slice addresses[MEMBERS] = {SLICE_LIT("/everything"), SLICE_LIT("/conflated"),
-						SLICE_LIT("/backlog?follow=false"),
-						SLICE_LIT("/to-its-end")};
+static const struct slice addresses[MEMBERS] = {
+    SLICE_LIT("/everything"), SLICE_LIT("/narrowed"), SLICE_LIT("/conflated"),
+    SLICE_LIT("/backlog?follow=false"), SLICE_LIT("/to-its-end")};
 
 void http_stream_drop(struct http_stream *stream, enum close_reason reason)
 {
@@ -24,7 +34,7 @@ void http_stream_drop(struct http_stream *stream, enum close_reason reason)
 }
 
 static struct world world;
-static struct checks *end_when;
+static struct checks *end_when, *only_key;
 
 /* What came of one member, over all connections. */
 struct member {
@@ -83,6 +93,7 @@ static void begin_member(struct rig *rig, size_t i, const struct position *posit
 	struct replica *replica = &world.replicas[0];
 	struct subscriber_start start = {
 	    .position = position,
+	    .checks = i == NARROWED ? only_key : NULL,
 	    .is_bounded = i == BACKLOG,
 	    .end_when = i == CONFLATED || i == TO_ITS_END ? end_when : NULL,
 	    .interval_ms = i == CONFLATED ? 1 : 0,
@@ -141,6 +152,15 @@ static void cut(struct rig *rig)
 	buffer_clear(&rig->text);
 }
 
+/* Nothing for it from its next one on to `end`. */
+static bool narrowed_lacks_none(const struct rig *rig, int64_t end)
+{
+	for (int64_t o = rig->members[NARROWED].next[KEY]; o < end; o++)
+		if (world.log.user[KEY][o] == KEY)
+			return false;
+	return true;
+}
+
 static void check_member_event(struct rig *rig, size_t i, const char *data)
 {
 	struct member *member = &rig->members[i];
@@ -151,7 +171,10 @@ static void check_member_event(struct rig *rig, size_t i, const char *data)
 	key = world.log.user[partition][offset];
 	assert_int_equal(member->ends, 0);
 	assert_true(offset > member->last[key]);
-	assert_true(i == CONFLATED || offset == member->next[partition]);
+	if (i == NARROWED)
+		assert_true(key == KEY && narrowed_lacks_none(rig, offset));
+	else
+		assert_true(i == CONFLATED || offset == member->next[partition]);
 	member->last[key] = offset;
 	member->next[partition] = offset + 1;
 }
@@ -249,13 +272,15 @@ static bool has_everything(const struct rig *rig)
 	for (int p = 0; p < PARTITIONS; p++)
 		if (rig->members[EVERYTHING].next[p] < world.log.high[p])
 			return false;
+	if (!narrowed_lacks_none(rig, world.log.high[KEY]))
+		return false;
 	for (size_t i = CONFLATED; i < MEMBERS; i++)
 		if (!rig->members[i].ends && !rig->members[i].is_over)
 			return false;
 	return true;
 }
 
-/* Until the members that end have, and the other one has everything. */
+/* Until the members that end have, and the others have everything. */
 static void settle(struct rig *rig)
 {
 	for (int tries = 0; tries < TRIES && !has_everything(rig); tries++) {
@@ -300,9 +325,10 @@ static void check_members(const struct rig *rig)
 }
 
 /*
- * One that takes everything, one with an interval and one without that end with an event, and one
- * of what there is, in one connection that is cut off at random and comes back with its last id:
- * each keeps its own promise, ends by itself once, and leaves the others going on.
+ * One that takes everything, one that takes little of it and looks at it in portions, one with an
+ * interval and one without that end with an event, and one of what there is, in one connection that
+ * is cut off at random and comes back with its last id: each keeps its own promise, ends by itself
+ * once, and leaves the others going on.
  */
 static void test_bundle_subscribers_of_all_kinds_keep_their_promises(void **state)
 {
@@ -313,6 +339,7 @@ static void test_bundle_subscribers_of_all_kinds_keep_their_promises(void **stat
 	for (int row = 0; row < 6; row++) {
 		struct rig rig = {.carrier.ops = &rig_ops};
 
+		world_look_bytes = row % 2 ? 1 << 10 : 4 << 10;
 		open_world_that_keeps(&world, row / 3 ? 16 << 10 : 64 << 20, false, true);
 		world.stream.interval.per_key = true;
 		world.stream.start = STREAM_START_EARLIEST;
@@ -341,18 +368,23 @@ static void test_bundle_subscribers_of_all_kinds_keep_their_promises(void **stat
 	}
 }
 
-static int make_patterns(void **state)
+static struct checks *make_checks(json_t *source)
 {
 	static const char *const roots[] = {"key", "value", NULL};
 	const struct pattern_scope scope = {find_variable, NULL, roots};
-	json_t *source = json_pack("{s:{s:[i]}}", "value", "e", 1);
 	struct pattern_error error;
 	struct pattern *pattern;
 
-	(void)state;
 	assert_int_equal(pattern_compile(source, &scope, &pattern, &error), 0);
 	json_decref(source);
-	end_when = checks_new(&pattern, 1);
+	return checks_new(&pattern, 1);
+}
+
+static int make_patterns(void **state)
+{
+	(void)state;
+	end_when = make_checks(json_pack("{s:{s:[i]}}", "value", "e", 1));
+	only_key = make_checks(json_pack("{s:[s]}", "key", "3"));
 	return 0;
 }
 
@@ -360,6 +392,7 @@ static int free_patterns(void **state)
 {
 	(void)state;
 	checks_unref(end_when);
+	checks_unref(only_key);
 	return 0;
 }
 
