@@ -120,19 +120,36 @@ void gateway_process_wait_ready(struct gateway_process *gateway, uint32_t patien
 	buffer_free(&said);
 }
 
+/* What a sanitizer has found may stand in the log only: a data race does not end the gateway, and
+ * the status of one that is killed says nothing. */
+static void check_sanitizers(const struct gateway_process *gateway)
+{
+	char *log = child_read_file(gateway->child.log);
+	const char *report = strstr(log, "Sanitizer: ");
+	if (!report)
+		report = strstr(log, ": runtime error: ");
+	if (report)
+		child_die("a sanitizer's report is in %s:\n%.4000s", gateway->child.log, report);
+	free(log);
+}
+
 int gateway_process_stop(struct gateway_process *gateway)
 {
-	return child_stop(&gateway->child, STOP_TIMEOUT_MS);
+	int status = child_stop(&gateway->child, STOP_TIMEOUT_MS);
+	check_sanitizers(gateway);
+	return status;
 }
 
 void gateway_process_kill(struct gateway_process *gateway)
 {
 	child_kill(&gateway->child);
+	check_sanitizers(gateway);
 }
 
 void gateway_process_fini(struct gateway_process *gateway)
 {
-	child_kill(&gateway->child);
+	if (gateway->child.pid && gateway_process_stop(gateway))
+		child_die("the gateway did not end well; its log is %s", gateway->child.log);
 	child_remove_folder(gateway->folder);
 }
 

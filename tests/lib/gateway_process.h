@@ -34,11 +34,12 @@ void gateway_process_start(struct gateway_process *gateway);
 /* Returns when /readyz says that every topic is caught up; ends the program with what it said after
  * `patience_ms`. */
 void gateway_process_wait_ready(struct gateway_process *gateway, uint32_t patience_ms);
-/* SIGTERM; the status as waitpid() gives it. */
+/* SIGTERM; the status as waitpid() gives it. This and what follows end the program where the log
+ * has a sanitizer's report. */
 int gateway_process_stop(struct gateway_process *gateway);
 /* SIGKILL. */
 void gateway_process_kill(struct gateway_process *gateway);
-/* Kills it and removes its folder. */
+/* Stops it where it runs, which must end well (leaks are found then), and removes its folder. */
 void gateway_process_fini(struct gateway_process *gateway);
 
 /* One sample of /metrics: `series` with its labels as they stand there. -1: there is none. */
