@@ -172,7 +172,7 @@ static int compile_operator(struct compiler *compiler, const json_t *source,
 		return rc;
 	}
 	if (compiler->scope)
-		rc = pattern_bind_operator(&samples, source, bound);
+		rc = pattern_bind_element(&samples, source, bound);
 	else
 		json_array_append(bound, (json_t *)(uintptr_t)source);
 	if (!rc)
