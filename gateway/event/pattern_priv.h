@@ -129,6 +129,9 @@ struct pattern_binding {
 };
 MUST_CHECK int pattern_bind_element(struct pattern_binding *binding, const json_t *element,
 				    json_t *bound);
+/* Says in `error` what is wrong where in the source `pointer` points; returns `code`. */
+int pattern_refuse(struct pattern_error *error, struct buffer *pointer, int code,
+		   const char *format, ...) __attribute__((format(printf, 4, 5)));
 /* Compiles what a binding made: strings are literal, and an object may be empty. */
 MUST_CHECK int pattern_compile_bound(const json_t *source, struct pattern **pattern,
 				     struct pattern_error *error);
