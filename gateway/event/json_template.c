@@ -1,6 +1,5 @@
 #include "event/json_template_priv.h"
 
-#include <stdarg.h>
 #include <stdlib.h>
 
 #include "base/mem.h"
@@ -29,19 +28,6 @@ struct compiler {
 	struct buffer json;    /* since the last piece */
 	unsigned depth;
 };
-
-__attribute__((format(printf, 3, 4))) static int refuse(struct compiler *compiler, int code,
-							const char *format, ...)
-{
-	struct pattern_error *error = compiler->error;
-	va_list arguments;
-
-	snprintf(error->pointer, sizeof(error->pointer), "%s", buffer_text(&compiler->pointer));
-	va_start(arguments, format);
-	vsnprintf(error->reason, sizeof(error->reason), format, arguments);
-	va_end(arguments);
-	return code;
-}
 
 static void append_json(const json_t *json, struct buffer *out)
 {
@@ -81,7 +67,7 @@ static int compile_string(struct compiler *compiler, const json_t *source)
 	int rc = pattern_text_parse(text, compiler->scope, &read, reason);
 
 	if (rc)
-		return refuse(compiler, rc, "%s", reason);
+		return pattern_refuse(compiler->error, &compiler->pointer, rc, "%s", reason);
 	if (!is_literal(&read)) {
 		close_piece(compiler, &read);
 		return 0;
@@ -147,8 +133,8 @@ static int compile_value(struct compiler *compiler, const json_t *source)
 	int rc = 0;
 
 	if (compiler->depth == JSON_TEMPLATE_MAX_DEPTH)
-		return refuse(compiler, ERROR_LIMIT, "is nested deeper than %d levels",
-			      JSON_TEMPLATE_MAX_DEPTH);
+		return pattern_refuse(compiler->error, &compiler->pointer, ERROR_LIMIT,
+				      "is nested deeper than %d levels", JSON_TEMPLATE_MAX_DEPTH);
 	compiler->depth++;
 	if (json_is_object(source))
 		rc = compile_object(compiler, source);
@@ -170,8 +156,9 @@ int json_template_compile(const json_t *source, const struct pattern_scope *scop
 	int rc;
 
 	if (json_dumpb(source, NULL, 0, JSON_COMPACT | JSON_ENCODE_ANY) > JSON_TEMPLATE_MAX_BYTES)
-		rc = refuse(&compiler, ERROR_LIMIT, "has more than %d bytes as compact JSON",
-			    JSON_TEMPLATE_MAX_BYTES);
+		rc = pattern_refuse(compiler.error, &compiler.pointer, ERROR_LIMIT,
+				    "has more than %d bytes as compact JSON",
+				    JSON_TEMPLATE_MAX_BYTES);
 	else
 		rc = compile_value(&compiler, source);
 	compiled->rest = mem_strndup(buffer_text(&compiler.json), compiler.json.len);

@@ -1,4 +1,6 @@
 #include <assert.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "event/pattern_priv.h"
@@ -224,4 +226,16 @@ bool pattern_matches(const struct pattern *pattern, const json_t *document, cons
 	route_keys_free(&event);
 	route_keys_free(&request);
 	return matches && (!pattern->inexact || matches_bound(pattern, document, variables));
+}
+
+int pattern_refuse(struct pattern_error *error, struct buffer *pointer, int code,
+		   const char *format, ...)
+{
+	va_list arguments;
+
+	snprintf(error->pointer, sizeof(error->pointer), "%s", buffer_text(pointer));
+	va_start(arguments, format);
+	vsnprintf(error->reason, sizeof(error->reason), format, arguments);
+	va_end(arguments);
+	return code;
 }

@@ -1,5 +1,4 @@
 #include <assert.h>
-#include <stdarg.h>
 #include <stdlib.h>
 
 #include "base/mem.h"
@@ -24,18 +23,7 @@ struct compiler {
 
 static int compile_node(struct compiler *compiler, const json_t *source, struct pattern_node *node);
 
-__attribute__((format(printf, 3, 4))) static int refuse(struct compiler *compiler, int code,
-							const char *format, ...)
-{
-	struct pattern_error *error = compiler->error;
-	va_list arguments;
-
-	snprintf(error->pointer, sizeof(error->pointer), "%s", buffer_text(&compiler->pointer));
-	va_start(arguments, format);
-	vsnprintf(error->reason, sizeof(error->reason), format, arguments);
-	va_end(arguments);
-	return code;
-}
+#define refuse(compiler, ...) pattern_refuse((compiler)->error, &(compiler)->pointer, __VA_ARGS__)
 
 /* Jansson iterates without const, though it changes nothing. */
 static void *first_member(const json_t *object)
@@ -172,7 +160,7 @@ static int compile_operator(struct compiler *compiler, const json_t *source,
 		return rc;
 	}
 	if (compiler->scope)
-		rc = pattern_bind_operator(&samples, source, bound);
+		rc = pattern_bind_element(&samples, source, bound);
 	else
 		json_array_append(bound, (json_t *)(uintptr_t)source);
 	if (!rc)

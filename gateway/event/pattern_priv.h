@@ -115,9 +115,9 @@ bool pattern_node_holds(const struct pattern_node *node, const json_t *value);
 enum { PATTERN_MARK_INEXACT = -1 };
 
 /*
- * pattern_bind.c: appends to the array `bound` what an element of a leaf, an operator's object,
- * becomes with the request's values in place of its variables: one or, where a list stands for a
- * variable, several or none. `variables` NULL: samples, to check the operator with. What is no
+ * Appends to the array `bound` what an element of a leaf, a value or an operator's object, becomes
+ * with the request's values in place of its variables: one or, where a list stands for a variable,
+ * several or none. `variables` NULL: samples, to check an operator with. An object that is no
  * operator stays as it is. Errors: ERROR_LIMIT: too many combinations of lists.
  */
 struct pattern_binding {
@@ -127,8 +127,11 @@ struct pattern_binding {
 	bool lacking;  /* set where it lacks another, so that nothing can match */
 	size_t steps;  /* values put into texts */
 };
-MUST_CHECK int pattern_bind_operator(struct pattern_binding *binding, const json_t *element,
-				     json_t *bound);
+MUST_CHECK int pattern_bind_element(struct pattern_binding *binding, const json_t *element,
+				    json_t *bound);
+/* Says in `error` what is wrong where in the source `pointer` points; returns `code`. */
+int pattern_refuse(struct pattern_error *error, struct buffer *pointer, int code,
+		   const char *format, ...) __attribute__((format(printf, 4, 5)));
 /* Compiles what a binding made: strings are literal, and an object may be empty. */
 MUST_CHECK int pattern_compile_bound(const json_t *source, struct pattern **pattern,
 				     struct pattern_error *error);

@@ -2,6 +2,8 @@
 
 #include <assert.h>
 
+#include "postgres/pages_priv.h"
+
 /* Rows of revocations that are in memory at once. */
 enum { PAGE_ROWS = 4096 };
 
@@ -127,35 +129,23 @@ static struct tokens_row read_row(const struct database_result *result, size_t r
 	};
 }
 
-static size_t visit_rows(struct database_result *result, tokens_visit visit, void *context,
-			 int64_t *last_id)
+static void visit_rows(const struct database_result *result, tokens_visit visit, void *context)
 {
-	size_t count = database_result_count(result);
-
-	for (size_t i = 0; i < count; i++) {
+	for (size_t i = 0; i < database_result_count(result); i++) {
 		const struct tokens_row row = read_row(result, i);
 
-		*last_id = row.id;
 		visit(context, &row);
 	}
-	database_result_free(result);
-	return count;
 }
 
 int tokens_list(struct database *database, struct slice subject, tokens_visit visit, void *context)
 {
-	struct database_result *result;
-	int64_t last_id = 0;
+	struct database_result *page = NULL;
+	int rc;
 
-	do {
-		const struct database_param params[] = {
-		    database_int8(last_id), database_text(subject), database_int4(PAGE_ROWS)};
-		int rc = database_run(database, &list, params, 3, &result);
-
-		if (rc)
-			return rc;
-	} while (visit_rows(result, visit, context, &last_id) == PAGE_ROWS);
-	return 0;
+	while (!(rc = pages_next(database, &list, subject, &page)) && page)
+		visit_rows(page, visit, context);
+	return rc;
 }
 
 static void append_hex(struct buffer *out, const uint8_t *bytes, size_t len)
@@ -177,7 +167,6 @@ int tokens_find(struct database *database, const uint8_t *sha256, size_t count, 
 	struct buffer hex = {0}, scratch = {0};
 	struct database_param params[1];
 	struct database_result *result;
-	int64_t last_id;
 	int rc;
 
 	assert(count <= TOKENS_MAX_FOUND);
@@ -186,8 +175,10 @@ int tokens_find(struct database *database, const uint8_t *sha256, size_t count, 
 		digests[i] = (struct slice){hex.base + i * HEX_BYTES, HEX_BYTES};
 	params[0] = database_text_array(&scratch, digests, count);
 	rc = database_run(database, &find, params, 1, &result);
-	if (!rc)
-		visit_rows(result, visit, context, &last_id);
+	if (!rc) {
+		visit_rows(result, visit, context);
+		database_result_free(result);
+	}
 	buffer_free(&hex);
 	buffer_free(&scratch);
 	return rc;

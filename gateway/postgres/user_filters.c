@@ -1,7 +1,6 @@
 #include "postgres/user_filters.h"
 
-/* Rows of a list that are in memory at once. */
-enum { PAGE_ROWS = 1000 };
+#include "postgres/pages_priv.h"
 
 #define COLUMNS                                                                                    \
 	"filter_id, subject, stream,"                                                              \
@@ -51,20 +50,14 @@ static struct user_filters_row read_row(const struct database_result *result, si
 	};
 }
 
-/* The number of rows, and the last one's id. */
-static size_t visit_rows(struct database_result *result, user_filters_visit visit, void *context,
-			 int64_t *last_id)
+static void visit_rows(const struct database_result *result, user_filters_visit visit,
+		       void *context)
 {
-	size_t count = database_result_count(result);
-
-	for (size_t i = 0; i < count; i++) {
+	for (size_t i = 0; i < database_result_count(result); i++) {
 		const struct user_filters_row row = read_row(result, i);
 
-		*last_id = row.id;
 		visit(context, &row);
 	}
-	database_result_free(result);
-	return count;
 }
 
 int user_filters_load(struct database *database, const struct slice *subjects, size_t count,
@@ -74,11 +67,12 @@ int user_filters_load(struct database *database, const struct slice *subjects, s
 	const struct database_param params[] = {database_text_array(&scratch, subjects, count),
 						database_int8(most)};
 	struct database_result *result;
-	int64_t last_id;
 	int rc = database_run(database, &load, params, 2, &result);
 
-	if (!rc)
-		visit_rows(result, visit, context, &last_id);
+	if (!rc) {
+		visit_rows(result, visit, context);
+		database_result_free(result);
+	}
 	buffer_free(&scratch);
 	return rc;
 }
@@ -86,18 +80,12 @@ int user_filters_load(struct database *database, const struct slice *subjects, s
 int user_filters_list(struct database *database, struct slice subject, user_filters_visit visit,
 		      void *context)
 {
-	struct database_result *result;
-	int64_t last_id = 0;
+	struct database_result *page = NULL;
+	int rc;
 
-	do {
-		const struct database_param params[] = {
-		    database_int8(last_id), database_text(subject), database_int4(PAGE_ROWS)};
-		int rc = database_run(database, &list, params, 3, &result);
-
-		if (rc)
-			return rc;
-	} while (visit_rows(result, visit, context, &last_id) == PAGE_ROWS);
-	return 0;
+	while (!(rc = pages_next(database, &list, subject, &page)) && page)
+		visit_rows(page, visit, context);
+	return rc;
 }
 
 int user_filters_add(struct database *database, const struct user_filters_row *row, uint32_t most,

@@ -17,6 +17,7 @@
 #include "lib/http_client.h"
 #include "lib/kafka_broker.h"
 #include "lib/kafka_producer.h"
+#include "lib/loop.h"
 #include "lib/watch.h"
 #include "unit/http/http2_client.h"
 
@@ -65,8 +66,7 @@ static const char config[] = JSON(
 static struct kafka_broker broker;
 static struct gateway_process gateway;
 static struct kafka_producer *producer;
-static struct sse_client_loop *loop;
-static char tls_url[64], ca_file[CHILD_PATH_BYTES + 16];
+static char tls_url[64], ca_file[CREDENTIALS_PATH_BYTES];
 
 /* The ways in which a client can come. */
 static const struct carrier {
@@ -102,24 +102,12 @@ static void produce_number(const char *topic, int number)
 	produce(topic, NULL, value);
 }
 
-static void set_port(const char *name)
-{
-	char text[8];
-
-	snprintf(text, sizeof(text), "%u", child_free_port());
-	setenv(name, text, 1);
-}
-
 static void configure(void)
 {
-	char key_file[CHILD_PATH_BYTES + 16];
-
 	gateway_process_init(&gateway);
-	snprintf(ca_file, sizeof(ca_file), "%s/cert.pem", gateway.folder);
-	snprintf(key_file, sizeof(key_file), "%s/key.pem", gateway.folder);
-	credentials_write_certificate(ca_file, key_file);
-	set_port("LIVE_PORT");
-	set_port("LIVE_TLS_PORT");
+	credentials_write_certificate(gateway.folder, ca_file);
+	child_export_port("LIVE_PORT");
+	child_export_port("LIVE_TLS_PORT");
 	setenv("LIVE_FOLDER", gateway.folder, 1);
 	setenv("LIVE_KAFKA", broker.bootstrap, 1);
 	gateway_process_configure(&gateway, config);
@@ -139,8 +127,7 @@ static int start(void **state)
 		produce_number("history", i);
 	produce("live.old", NULL, "before");
 	configure();
-	gateway_process_start(&gateway);
-	gateway_process_wait_ready(&gateway, 20000);
+	gateway_process_start_ready(&gateway);
 	snprintf(tls_url, sizeof(tls_url), "https://127.0.0.1:%u", gateway.ports[1]);
 	return 0;
 }
@@ -151,21 +138,6 @@ static int stop(void **state)
 	kafka_producer_free(producer);
 	gateway_process_fini(&gateway);
 	kafka_broker_fini(&broker);
-	return 0;
-}
-
-/* A loop for each test: what a failed one left open ends with it. */
-static int open_loop(void **state)
-{
-	(void)state;
-	loop = sse_client_loop_new();
-	return 0;
-}
-
-static int close_loop(void **state)
-{
-	(void)state;
-	sse_client_loop_free(loop);
 	return 0;
 }
 
@@ -783,12 +755,6 @@ static void assert_drained(struct reader *reader)
 	http_client_answer_fini(&reader->answer);
 }
 
-static void wait_for_subscribers(double count)
-{
-	while (gateway_process_metric(&gateway, "sluice_subscribers{stream=\"events\"}") < count)
-		child_sleep_ms(5);
-}
-
 /* SIGTERM tells each client when to come back, ends each stream in good order, says GOAWAY, and
  * exits with 0. */
 static void test_live_sigterm_ends_streams_in_good_order(void **state)
@@ -803,7 +769,8 @@ static void test_live_sigterm_ends_streams_in_good_order(void **state)
 		pthread_create(&readers[i].thread, NULL, read_to_the_end, &readers[i]);
 	}
 	http2_get(&http2, 1, "/events");
-	wait_for_subscribers(CARRIER_COUNT + 1);
+	gateway_process_wait_metric(&gateway, "sluice_subscribers{stream=\"events\"}",
+				    CARRIER_COUNT + 1);
 	status = gateway_process_stop(&gateway);
 	assert_true(WIFEXITED(status));
 	assert_int_equal(WEXITSTATUS(status), 0);
@@ -812,8 +779,7 @@ static void test_live_sigterm_ends_streams_in_good_order(void **state)
 	assert_true(http2_next_of(&http2, NGHTTP2_GOAWAY));
 	assert_int_equal(http2_error(&http2), NGHTTP2_NO_ERROR);
 	http2_close(&http2);
-	gateway_process_start(&gateway);
-	gateway_process_wait_ready(&gateway, 20000);
+	gateway_process_start_ready(&gateway);
 }
 
 /* A client that was told to come back gets what was produced meanwhile, once. */
@@ -839,30 +805,28 @@ static void test_live_stopped_and_started_goes_on_where_it_was(void **state)
 	watch_close(&watch);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, open_loop, close_loop)
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    TEST(test_live_every_carrier_delivers),
-	    TEST(test_live_two_subscribers_get_equal_ids),
-	    TEST(test_live_values_arrive_as_browsers_read_them),
-	    TEST(test_live_tombstone_arrives_with_empty_data),
-	    TEST(test_live_large_value_arrives_whole),
-	    TEST(test_live_mapping_makes_the_fields),
-	    TEST(test_live_operators_choose_for_each_subscriber),
-	    TEST(test_live_body_narrows_as_a_filter_does),
-	    TEST(test_live_body_and_filter_both_hold),
-	    TEST(test_live_mapping_takes_constants_and_the_key),
-	    TEST(test_live_key_filter_selects),
-	    TEST(test_live_header_filter_selects),
-	    TEST(test_live_start_is_where_the_stream_says),
-	    TEST(test_live_topic_of_the_path_opens_on_first_use),
-	    TEST(test_live_connected_id_resumes),
-	    TEST(test_live_heartbeat_moves_the_id_of_an_idle_subscriber),
-	    TEST(test_live_head_is_answered_without_a_stream),
-	    TEST(test_live_sigterm_ends_streams_in_good_order),
-	    TEST(test_live_stopped_and_started_goes_on_where_it_was),
+	    LOOP_TEST(test_live_every_carrier_delivers),
+	    LOOP_TEST(test_live_two_subscribers_get_equal_ids),
+	    LOOP_TEST(test_live_values_arrive_as_browsers_read_them),
+	    LOOP_TEST(test_live_tombstone_arrives_with_empty_data),
+	    LOOP_TEST(test_live_large_value_arrives_whole),
+	    LOOP_TEST(test_live_mapping_makes_the_fields),
+	    LOOP_TEST(test_live_operators_choose_for_each_subscriber),
+	    LOOP_TEST(test_live_body_narrows_as_a_filter_does),
+	    LOOP_TEST(test_live_body_and_filter_both_hold),
+	    LOOP_TEST(test_live_mapping_takes_constants_and_the_key),
+	    LOOP_TEST(test_live_key_filter_selects),
+	    LOOP_TEST(test_live_header_filter_selects),
+	    LOOP_TEST(test_live_start_is_where_the_stream_says),
+	    LOOP_TEST(test_live_topic_of_the_path_opens_on_first_use),
+	    LOOP_TEST(test_live_connected_id_resumes),
+	    LOOP_TEST(test_live_heartbeat_moves_the_id_of_an_idle_subscriber),
+	    LOOP_TEST(test_live_head_is_answered_without_a_stream),
+	    LOOP_TEST(test_live_sigterm_ends_streams_in_good_order),
+	    LOOP_TEST(test_live_stopped_and_started_goes_on_where_it_was),
 	};
 
 	return cmocka_run_group_tests(tests, start, stop);

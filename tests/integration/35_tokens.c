@@ -15,6 +15,7 @@
 #include "lib/http_client.h"
 #include "lib/kafka_broker.h"
 #include "lib/kafka_producer.h"
+#include "lib/loop.h"
 #include "lib/watch.h"
 #include "unit/auth/http_server.h"
 #include "unit/auth/signer.h"
@@ -53,7 +54,6 @@ static struct kafka_broker broker;
 static struct gateway_process gateway;
 static struct kafka_producer *producer;
 static struct http_server *key_server;
-static struct sse_client_loop *loop;
 static struct signer secret, file_ec, file_rsa, url_ec, url_rsa;
 
 /* All that were made, to be looked for in the log. */
@@ -145,8 +145,7 @@ static int start(void **state)
 	setenv("TOKENS_KAFKA", broker.bootstrap, 1);
 	setenv("TOKENS_FOLDER", gateway.folder, 1);
 	gateway_process_configure(&gateway, config);
-	gateway_process_start(&gateway);
-	gateway_process_wait_ready(&gateway, 20000);
+	gateway_process_start_ready(&gateway);
 	return 0;
 }
 
@@ -163,20 +162,6 @@ static int stop(void **state)
 	signer_free(&url_rsa);
 	for (size_t i = 0; i < token_count; i++)
 		free(tokens[i]);
-	return 0;
-}
-
-static int open_loop(void **state)
-{
-	(void)state;
-	loop = sse_client_loop_new();
-	return 0;
-}
-
-static int close_loop(void **state)
-{
-	(void)state;
-	sse_client_loop_free(loop);
 	return 0;
 }
 
@@ -515,23 +500,20 @@ static void test_tokens_are_never_logged(void **state)
 	free(log);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, open_loop, close_loop)
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    TEST(test_tokens_of_each_key_at_each_place_are_accepted),
+	    LOOP_TEST(test_tokens_of_each_key_at_each_place_are_accepted),
 	    /* Before any token asks for keys in vain: the next may ask 10 s later. */
-	    TEST(test_tokens_keys_of_a_url_are_rotated),
-	    TEST(test_tokens_keys_of_a_file_are_rotated),
-	    TEST(test_tokens_of_the_wrong_issuer_or_audience_are_refused),
-	    TEST(test_tokens_that_were_changed_are_refused),
-	    TEST(test_tokens_claims_are_matched_with_the_access_pattern),
-	    TEST(test_tokens_claims_select_events),
-	    TEST(test_tokens_that_do_not_count_leave_public_streams_open),
-
-	    TEST(test_tokens_expiry_ends_open_streams),
-	    TEST(test_tokens_are_never_logged),
+	    LOOP_TEST(test_tokens_keys_of_a_url_are_rotated),
+	    LOOP_TEST(test_tokens_keys_of_a_file_are_rotated),
+	    LOOP_TEST(test_tokens_of_the_wrong_issuer_or_audience_are_refused),
+	    LOOP_TEST(test_tokens_that_were_changed_are_refused),
+	    LOOP_TEST(test_tokens_claims_are_matched_with_the_access_pattern),
+	    LOOP_TEST(test_tokens_claims_select_events),
+	    LOOP_TEST(test_tokens_that_do_not_count_leave_public_streams_open),
+	    LOOP_TEST(test_tokens_expiry_ends_open_streams),
+	    LOOP_TEST(test_tokens_are_never_logged),
 	};
 
 	return cmocka_run_group_tests(tests, start, stop);

@@ -7,9 +7,9 @@
 
 #include <cmocka.h>
 #include <jansson.h>
+#include <libpq-fe.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/wait.h>
 #include <time.h>
 
 #include "base/clock.h"
@@ -19,9 +19,9 @@
 #include "lib/http_client.h"
 #include "lib/kafka_broker.h"
 #include "lib/kafka_producer.h"
+#include "lib/loop.h"
+#include "lib/postgres_server.h"
 #include "lib/watch.h"
-#include "postgres/database.h"
-#include "private_postgres.h"
 
 /* clang-format off */
 #define JSON(...) #__VA_ARGS__
@@ -52,11 +52,8 @@ enum { REPLICAS = 2, MAX_TOKENS = 256, TOKEN_CHARS = 47, PATIENCE_MS = 20000 };
 
 static struct kafka_broker broker;
 static struct kafka_producer *producer;
-static struct private_postgres *postgres;
-static struct postgres_settings postgres_settings;
-static char postgres_folder[CHILD_PATH_BYTES];
+static struct postgres_server postgres;
 static struct gateway_process gateways[REPLICAS];
-static struct sse_client_loop *loop;
 
 /* All that were made, to be looked for in the logs. */
 static char *tokens[MAX_TOKENS];
@@ -69,47 +66,11 @@ static const char *keep(char *token)
 	return tokens[token_count++] = token;
 }
 
-static void start_postgres(void)
-{
-	char why[512];
-
-	if (private_postgres_start(postgres, why))
-		child_die("PostgreSQL does not start: %s", why);
-}
-
-static void execute(const char *sql)
-{
-	struct database *database = database_new(&postgres_settings, "sluice test");
-
-	if (database_execute(database, sql))
-		child_die("%s: %s", sql, database_error(database));
-	database_free(database);
-}
-
-/* What a `sluice` command said on both its outputs, the caller's to free(), and its exit code. */
-static char *run(int *code, const char *const *arguments)
-{
-	const char *argv[24] = {getenv("SLUICE_BINARY")};
-	struct child child;
-	char *log, *said;
-	int status;
-
-	for (size_t i = 0; arguments[i]; i++)
-		argv[i + 1] = arguments[i];
-	child_init(&child, "command");
-	child_start(&child, argv);
-	status = child_wait(&child, PATIENCE_MS);
-	*code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-	log = child_read_file(child.log);
-	said = mem_strdup(log + child.log_start);
-	free(log);
-	return said;
-}
-
+/* A `sluice` command on the first replica's configuration. */
 #define RUN(code, ...)                                                                             \
-	run((code), (const char *const[]){__VA_ARGS__, "--config", gateways[0].config, NULL})
+	gateway_process_run(&gateways[0], (const char *const[]){__VA_ARGS__, NULL}, (code))
 
-/* The command must succeed. */
+/* The same; it must succeed. */
 #define MUST_RUN(...)                                                                              \
 	do {                                                                                       \
 		int run_code;                                                                      \
@@ -157,30 +118,20 @@ static const char *issue(const char *claims)
 
 static int start(void **state)
 {
-	char why[512];
-
 	(void)state;
 	kafka_broker_start(&broker);
 	kafka_broker_create_topic(&broker, "events", 1);
 	producer = kafka_producer_new(broker.bootstrap, NULL);
-	child_make_folder(postgres_folder);
-	if (private_postgres_new(postgres_folder, NULL, &postgres, why))
-		child_die("no PostgreSQL: %s", why);
-	start_postgres();
-	postgres_settings.url = mem_strdup(private_postgres_url(postgres));
-	postgres_settings.connect_timeout_ms = 10000;
-	postgres_settings.statement_timeout_ms = 10000;
+	postgres_server_start(&postgres);
 	setenv("OPAQUE_KAFKA", broker.bootstrap, 1);
-	setenv("OPAQUE_POSTGRES", postgres_settings.url, 1);
+	setenv("OPAQUE_POSTGRES", postgres.url, 1);
 	for (size_t i = 0; i < REPLICAS; i++) {
 		gateway_process_init(&gateways[i]);
 		gateway_process_configure(&gateways[i], config);
 	}
 	MUST_RUN("migrate");
-	for (size_t i = 0; i < REPLICAS; i++) {
-		gateway_process_start(&gateways[i]);
-		gateway_process_wait_ready(&gateways[i], PATIENCE_MS);
-	}
+	for (size_t i = 0; i < REPLICAS; i++)
+		gateway_process_start_ready(&gateways[i]);
 	return 0;
 }
 
@@ -189,27 +140,11 @@ static int stop(void **state)
 	(void)state;
 	for (size_t i = 0; i < REPLICAS; i++)
 		gateway_process_fini(&gateways[i]);
-	private_postgres_free(postgres);
-	child_remove_folder(postgres_folder);
-	free(postgres_settings.url);
+	postgres_server_fini(&postgres);
 	kafka_producer_free(producer);
 	kafka_broker_fini(&broker);
 	for (size_t i = 0; i < token_count; i++)
 		free(tokens[i]);
-	return 0;
-}
-
-static int open_loop(void **state)
-{
-	(void)state;
-	loop = sse_client_loop_new();
-	return 0;
-}
-
-static int close_loop(void **state)
-{
-	(void)state;
-	sse_client_loop_free(loop);
 	return 0;
 }
 
@@ -460,25 +395,12 @@ static void test_opaque_tokens_revoked_while_opening_leave_no_stream(void **stat
 	}
 }
 
-static bool somebody_waits_for_the_lock(struct database *database)
-{
-	static const struct database_statement statement = {
-	    "waits", "select count(*) from pg_locks where not granted"};
-	struct database_result *result;
-	int64_t count;
-
-	if (database_run(database, &statement, NULL, 0, &result))
-		child_die("pg_locks: %s", database_error(database));
-	count = database_get_int8(result, 0, 0);
-	database_result_free(result);
-	return count > 0;
-}
-
 /* A request that was let in and waits for something else when its token is revoked: its stream ends
  * as soon as it begins. */
 static void test_opaque_tokens_revoked_before_the_stream_begins_end_it(void **state)
 {
-	struct database *lock = database_new(&postgres_settings, "sluice test");
+	static const char waiting[] = "select count(*) from pg_locks where not granted";
+	PGconn *lock = PQconnectdb(postgres.url);
 	struct watch open = {0}, late = {0};
 	char id[24];
 	const char *token = create("ada", "{}", NULL, id);
@@ -486,17 +408,15 @@ static void test_opaque_tokens_revoked_before_the_stream_begins_end_it(void **st
 
 	(void)state;
 	must_open(&open, 0, "/users/ada", token);
-	assert_int_equal(database_begin(lock), 0);
-	assert_int_equal(database_execute(lock, "lock table stream_cursor"), 0);
+	PQclear(PQexec(lock, "begin; lock table stream_cursor"));
 	open_with_token(&late, 0, "/users/ada?cursor=late", token, SSE_CLIENT_HTTP1, false);
-	while (!somebody_waits_for_the_lock(lock) && clock_monotonic_ms() < deadline_ms)
+	while (postgres_server_ask(&postgres, waiting) < 1 && clock_monotonic_ms() < deadline_ms)
 		sse_client_loop_run(loop, 10);
 	MUST_RUN("token", "revoke", "--id", id);
 	assert_revoked(&open);
 	assert_int_equal(late.count, 0);
-	database_rollback(lock);
+	PQfinish(lock);
 	assert_revoked(&late);
-	database_free(lock);
 }
 
 /* A revocation that nobody was told of, because the listening connection was cut, is found when it
@@ -521,10 +441,10 @@ static void test_opaque_tokens_missed_notification_is_made_up_for(void **state)
 		 "update token set revoked_at = now() where token_id = %s;"
 		 "insert into revocation (kind, value) values ('jti', 'missed')",
 		 id);
-	execute(sql);
+	postgres_server_execute(&postgres, sql);
 	/* Once that is committed: they read the tables as soon as they are back. */
-	execute("select pg_terminate_backend(pid) from pg_stat_activity"
-		" where application_name = 'sluice notifications'");
+	postgres_server_execute(&postgres, "select pg_terminate_backend(pid) from pg_stat_activity"
+					   " where application_name = 'sluice notifications'");
 	for (size_t i = 0; i < REPLICAS; i++) {
 		assert_revoked(&opaque[i]);
 		assert_revoked(&jwts[i]);
@@ -550,7 +470,7 @@ static void test_opaque_tokens_without_postgres_known_ones_go_on(void **state)
 	(void)state;
 	for (size_t i = 0; i < REPLICAS; i++)
 		must_open(&watches[i], i, "/users/ada", known);
-	private_postgres_kill(postgres);
+	private_postgres_kill(postgres.cluster);
 	status = ask(0, "/users/ada", unknown, &retry_after);
 	assert_int_equal(status, 503);
 	assert_true(retry_after);
@@ -560,7 +480,7 @@ static void test_opaque_tokens_without_postgres_known_ones_go_on(void **state)
 	produce("{\"n\":6}");
 	for (size_t i = 0; i < REPLICAS; i++)
 		assert_gets(&watches[i], "{\"n\":6}");
-	start_postgres();
+	postgres_server_restart(&postgres);
 	while ((status = ask(0, "/users/ada", unknown, NULL)) == 503)
 		child_sleep_ms(50);
 	assert_int_equal(status, 200);
@@ -578,9 +498,9 @@ static void test_opaque_tokens_silent_postgres_is_503(void **state)
 	long status;
 
 	(void)state;
-	private_postgres_pause(postgres);
+	private_postgres_pause(postgres.cluster);
 	status = ask(0, "/users/ada", unknown, &retry_after);
-	private_postgres_resume(postgres);
+	private_postgres_resume(postgres.cluster);
 	assert_int_equal(status, 503);
 	assert_true(retry_after);
 	while ((status = ask(0, "/users/ada", unknown, NULL)) == 503)
@@ -668,7 +588,7 @@ static void test_opaque_tokens_command_says_what_is_wrong(void **state)
 			arguments[count++] = gateways[0].config;
 		}
 		arguments[count] = NULL;
-		said = run(&code, arguments);
+		said = gateway_process_run(&gateways[0], arguments, &code);
 		if (code != rows[i].code || !strstr(said, rows[i].said))
 			fail_msg("row %zu: %d: %s", i, code, said);
 		free(said);
@@ -723,8 +643,7 @@ static void test_opaque_tokens_held_at_the_stop_are_let_go(void **state)
 	assert_int_equal(gateway_process_stop(&gateways[1]), 0);
 	for (size_t i = 0; i < 4; i++)
 		watch_close(&watches[i]);
-	gateway_process_start(&gateways[1]);
-	gateway_process_wait_ready(&gateways[1], PATIENCE_MS);
+	gateway_process_start_ready(&gateways[1]);
 	assert_int_equal(ask(1, "/users/ada", token, NULL), 200);
 }
 
@@ -733,8 +652,10 @@ static void test_opaque_tokens_held_at_the_stop_are_let_go(void **state)
 static void test_opaque_tokens_are_never_logged_or_stored(void **state)
 {
 	(void)state;
-	execute("do $$ begin"
-		" assert not exists (select from token t where t::text like '%slc_%'); end $$");
+	postgres_server_execute(
+	    &postgres,
+	    "do $$ begin"
+	    " assert not exists (select from token t where t::text like '%slc_%'); end $$");
 	for (size_t replica = 0; replica < REPLICAS; replica++) {
 		char *log = child_read_file(gateways[replica].child.log);
 
@@ -749,27 +670,25 @@ static void test_opaque_tokens_are_never_logged_or_stored(void **state)
 	}
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, open_loop, close_loop)
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    TEST(test_opaque_tokens_open_streams_by_their_claims),
-	    TEST(test_opaque_tokens_unknown_ones_are_refused),
-	    TEST(test_opaque_tokens_revoked_by_id_end_their_streams),
-	    TEST(test_opaque_tokens_revoked_by_subject_end_all_of_its_streams),
-	    TEST(test_opaque_tokens_jwt_is_revoked_by_jti),
-	    TEST(test_opaque_tokens_expire),
-	    TEST(test_opaque_tokens_revoked_while_opening_leave_no_stream),
-	    TEST(test_opaque_tokens_revoked_before_the_stream_begins_end_it),
-	    TEST(test_opaque_tokens_missed_notification_is_made_up_for),
-	    TEST(test_opaque_tokens_command_says_what_is_wrong),
-	    TEST(test_opaque_tokens_command_lists_them),
-	    TEST(test_opaque_tokens_without_postgres_known_ones_go_on),
-	    TEST(test_opaque_tokens_silent_postgres_is_503),
-	    TEST(test_opaque_tokens_made_up_ones_are_limited),
-	    TEST(test_opaque_tokens_held_at_the_stop_are_let_go),
-	    TEST(test_opaque_tokens_are_never_logged_or_stored),
+	    LOOP_TEST(test_opaque_tokens_open_streams_by_their_claims),
+	    LOOP_TEST(test_opaque_tokens_unknown_ones_are_refused),
+	    LOOP_TEST(test_opaque_tokens_revoked_by_id_end_their_streams),
+	    LOOP_TEST(test_opaque_tokens_revoked_by_subject_end_all_of_its_streams),
+	    LOOP_TEST(test_opaque_tokens_jwt_is_revoked_by_jti),
+	    LOOP_TEST(test_opaque_tokens_expire),
+	    LOOP_TEST(test_opaque_tokens_revoked_while_opening_leave_no_stream),
+	    LOOP_TEST(test_opaque_tokens_revoked_before_the_stream_begins_end_it),
+	    LOOP_TEST(test_opaque_tokens_missed_notification_is_made_up_for),
+	    LOOP_TEST(test_opaque_tokens_command_says_what_is_wrong),
+	    LOOP_TEST(test_opaque_tokens_command_lists_them),
+	    LOOP_TEST(test_opaque_tokens_without_postgres_known_ones_go_on),
+	    LOOP_TEST(test_opaque_tokens_silent_postgres_is_503),
+	    LOOP_TEST(test_opaque_tokens_made_up_ones_are_limited),
+	    LOOP_TEST(test_opaque_tokens_held_at_the_stop_are_let_go),
+	    LOOP_TEST(test_opaque_tokens_are_never_logged_or_stored),
 	};
 
 	return cmocka_run_group_tests(tests, start, stop);

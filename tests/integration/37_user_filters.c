@@ -7,20 +7,18 @@
 
 #include <cmocka.h>
 #include <jansson.h>
-#include <libpq-fe.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/wait.h>
 
-#include "base/mem.h"
 #include "lib/credentials.h"
 #include "lib/gateway_process.h"
 #include "lib/http_client.h"
 #include "lib/kafka_broker.h"
 #include "lib/kafka_producer.h"
 #include "lib/ledger.h"
+#include "lib/loop.h"
+#include "lib/postgres_server.h"
 #include "lib/watch.h"
-#include "private_postgres.h"
 
 #define SECRET "0123456789abcdef0123456789abcdef"
 
@@ -66,39 +64,20 @@ static const char config[] = JSON(
 
 static struct kafka_broker broker;
 static struct kafka_producer *producer;
-static char postgres_folder[CHILD_PATH_BYTES];
-static struct private_postgres *postgres;
+static struct postgres_server postgres;
 static struct gateway_process replicas[REPLICAS];
-static struct sse_client_loop *loop;
-
-static void start_postgres(void)
-{
-	char why[512];
-
-	if (private_postgres_start(postgres, why))
-		child_die("PostgreSQL: %s", why);
-}
 
 static int start(void **state)
 {
-	char why[512];
-
 	(void)state;
-	child_make_folder(postgres_folder);
-	if (private_postgres_new(postgres_folder, NULL, &postgres, why))
-		child_die("PostgreSQL: %s", why);
-	start_postgres();
+	postgres_server_start(&postgres);
 	kafka_broker_start(&broker);
 	kafka_broker_create_topic(&broker, "events", PARTITIONS);
 	producer = kafka_producer_new(broker.bootstrap, NULL);
 	setenv("FILTERS_KAFKA", broker.bootstrap, 1);
-	setenv("FILTERS_POSTGRES", private_postgres_url(postgres), 1);
-	for (int i = 0; i < REPLICAS; i++) {
-		gateway_process_init(&replicas[i]);
-		gateway_process_configure(&replicas[i], config);
-		gateway_process_start(&replicas[i]);
-		gateway_process_wait_ready(&replicas[i], PATIENCE_MS);
-	}
+	setenv("FILTERS_POSTGRES", postgres.url, 1);
+	for (int i = 0; i < REPLICAS; i++)
+		gateway_process_launch(&replicas[i], config);
 	return 0;
 }
 
@@ -111,65 +90,17 @@ static int stop(void **state)
 	}
 	kafka_producer_free(producer);
 	kafka_broker_fini(&broker);
-	private_postgres_free(postgres);
-	child_remove_folder(postgres_folder);
+	postgres_server_fini(&postgres);
 	return 0;
-}
-
-static int open_loop(void **state)
-{
-	(void)state;
-	loop = sse_client_loop_new();
-	return 0;
-}
-
-static int close_loop(void **state)
-{
-	(void)state;
-	sse_client_loop_free(loop);
-	return 0;
-}
-
-/* What an operator does in SQL. */
-static void execute(const char *sql)
-{
-	PGconn *connection = PQconnectdb(private_postgres_url(postgres));
-	PGresult *result = PQexec(connection, sql);
-
-	if (PQresultStatus(result) != PGRES_COMMAND_OK)
-		child_die("%s: %s", sql, PQerrorMessage(connection));
-	PQclear(result);
-	PQfinish(connection);
-}
-
-/* `sluice filter …` on the first replica's configuration; what it says, the caller's to free(). */
-static char *run_command(const char *const *arguments, int *status)
-{
-	const char *argv[16] = {getenv("SLUICE_BINARY"), "filter"};
-	struct child child;
-	size_t count = 2;
-	char *all, *said;
-
-	while (*arguments)
-		argv[count++] = *arguments++;
-	argv[count++] = "--config";
-	argv[count] = replicas[0].config;
-	child_init(&child, "filter");
-	child_start(&child, argv);
-	*status = child_wait(&child, PATIENCE_MS);
-	all = child_read_file(child.log);
-	said = mem_strdup(all + child.log_start);
-	free(all);
-	return said;
 }
 
 /* The new filter's id. */
 static int add_filter(const char *subject, const char *stream, const char *pattern)
 {
-	const char *const arguments[] = {"add",  "--subject", subject, "--stream",
-					 stream, "--pattern", pattern, NULL};
+	const char *const arguments[] = {"filter", "add",       "--subject", subject, "--stream",
+					 stream,   "--pattern", pattern,     NULL};
 	int status, id;
-	char *said = run_command(arguments, &status);
+	char *said = gateway_process_run(&replicas[0], arguments, &status);
 
 	if (status)
 		fail_msg("%s", said);
@@ -181,11 +112,11 @@ static int add_filter(const char *subject, const char *stream, const char *patte
 static void remove_filter(int id)
 {
 	char text[16];
-	const char *const arguments[] = {"remove", "--id", text, NULL};
+	const char *const arguments[] = {"filter", "remove", "--id", text, NULL};
 	int status;
 
 	snprintf(text, sizeof(text), "%d", id);
-	free(run_command(arguments, &status));
+	free(gateway_process_run(&replicas[0], arguments, &status));
 	assert_int_equal(status, 0);
 }
 
@@ -194,9 +125,7 @@ static const char *bearer(const char *subject, struct buffer *field)
 	char claims[256];
 
 	snprintf(claims, sizeof(claims), "{\"sub\":\"%s\",\"role\":\"reader\"}", subject);
-	buffer_append_text(field, "Authorization: Bearer ");
-	credentials_sign_hs256(SECRET, claims, field);
-	return buffer_text(field);
+	return credentials_bearer(SECRET, claims, field);
 }
 
 /* Events: {"n": 17, "p": 1, "kind": 3, "half": "1"}; marks: {"mark": 2, "half": "both"}. */
@@ -562,8 +491,8 @@ static void test_user_filters_edited_by_hand_close_until_mended(void **state)
 	(void)state;
 	open_as(&watch, "eve", 0, "/wide");
 	wait_for_kind(&watch, 1);
-	execute("insert into user_filter (subject, stream, pattern)"
-		" values ('eve', 'wide', '{\"value\": {\"kind\": 3}}')");
+	postgres_server_execute(&postgres, "insert into user_filter (subject, stream, pattern)"
+					   " values ('eve', 'wide', '{\"value\": {\"kind\": 3}}')");
 	for (int tries = 0; count_log("a filter cannot be used") == logged; tries++) {
 		assert_true(tries < PATIENCE_MS / TURN_MS);
 		sse_client_loop_run(loop, TURN_MS);
@@ -571,10 +500,11 @@ static void test_user_filters_edited_by_hand_close_until_mended(void **state)
 	sse_client_loop_run(loop, TURN_MS);
 	send_value(0, "{\"kind\":2}");
 	kafka_producer_flush(producer);
-	execute("update user_filter set pattern = '{\"value\": {\"kind\": [3, 4]}}'"
-		" where subject = 'eve'");
+	postgres_server_execute(&postgres,
+				"update user_filter set pattern = '{\"value\": {\"kind\": [3, 4]}}'"
+				" where subject = 'eve'");
 	wait_for_kind(&watch, 3);
-	execute("truncate user_filter");
+	postgres_server_execute(&postgres, "truncate user_filter");
 	wait_for_kind(&watch, 0);
 	watch_close(&watch);
 }
@@ -625,7 +555,7 @@ static void test_user_filters_without_postgres_fail_closed(void **state)
 	open_as(&watch, "kim", 0, "/wide");
 	send_value(0, "{\"kind\":1}");
 	wait_for_kind(&watch, 3);
-	private_postgres_stop(postgres);
+	private_postgres_stop(postgres.cluster);
 	assert_int_equal(status_of("nobody", "/wide", &answer), 503);
 	assert_true(http_client_header(&answer, "retry-after").len > 0);
 	http_client_answer_fini(&answer);
@@ -636,7 +566,7 @@ static void test_user_filters_without_postgres_fail_closed(void **state)
 	http_client_answer_fini(&answer);
 	send_value(0, "{\"kind\":1}");
 	wait_for_kind(&watch, 4);
-	start_postgres();
+	postgres_server_restart(&postgres);
 	remove_filter(id);
 	wait_for_kind(&watch, 1);
 	wait_until_served("nobody", "/wide");
@@ -649,9 +579,10 @@ static struct watch crowd[CROWD];
 static void test_user_filters_of_a_crowd_are_made_up_for(void **state)
 {
 	(void)state;
-	execute("insert into user_filter (subject, stream, pattern)"
-		" select 'crowd-' || n, 'wide', '{\"value\": {\"kind\": [11]}}'"
-		" from generate_series(0, 249) n");
+	postgres_server_execute(&postgres,
+				"insert into user_filter (subject, stream, pattern)"
+				" select 'crowd-' || n, 'wide', '{\"value\": {\"kind\": [11]}}'"
+				" from generate_series(0, 249) n");
 	for (int i = 0; i < CROWD; i++) {
 		char subject[32];
 
@@ -660,13 +591,14 @@ static void test_user_filters_of_a_crowd_are_made_up_for(void **state)
 	}
 	send_value(0, "{\"kind\":12}");
 	wait_for_kind_at(crowd, CROWD, 11);
-	private_postgres_stop(postgres);
-	start_postgres();
-	execute("update user_filter set pattern = '{\"value\": {\"kind\": [12]}}'");
+	private_postgres_stop(postgres.cluster);
+	postgres_server_restart(&postgres);
+	postgres_server_execute(&postgres,
+				"update user_filter set pattern = '{\"value\": {\"kind\": [12]}}'");
 	wait_for_kind_at(crowd, CROWD, 12);
-	private_postgres_stop(postgres);
-	start_postgres();
-	execute("delete from user_filter");
+	private_postgres_stop(postgres.cluster);
+	postgres_server_restart(&postgres);
+	postgres_server_execute(&postgres, "delete from user_filter");
 	wait_for_kind_at(crowd, CROWD, 13);
 	for (int i = 0; i < CROWD; i++)
 		watch_close(&crowd[i]);
@@ -709,7 +641,7 @@ static void test_user_filters_beside_a_body(void **state)
 }
 
 struct refusal {
-	const char *arguments[8];
+	const char *arguments[9];
 	int status;
 	const char *says;
 };
@@ -718,51 +650,59 @@ struct refusal {
 static void test_user_filters_command_says_what_is_wrong(void **state)
 {
 	static const struct refusal rows[] = {
-	    {{"add", "--subject", "s", "--stream", "wide", "--pattern", "{\"value\": {\"a\": 1}}"},
+	    {{"filter", "add", "--subject", "s", "--stream", "wide", "--pattern",
+	      "{\"value\": {\"a\": 1}}"},
 	     1,
 	     "--pattern at /value/a: "},
-	    {{"add", "--subject", "s", "--stream", "wide", "--pattern", "{\"claims\": [1]}"},
+	    {{"filter", "add", "--subject", "s", "--stream", "wide", "--pattern",
+	      "{\"claims\": [1]}"},
 	     1,
 	     "--pattern at /claims: "},
-	    {{"add", "--subject", "s", "--stream", "wide", "--pattern",
+	    {{"filter", "add", "--subject", "s", "--stream", "wide", "--pattern",
 	      "{\"key\": [\"{path.user}\"]}"},
 	     1,
 	     "--pattern at /key/0: "},
-	    {{"add", "--subject", "s", "--stream", "wide", "--pattern", "{\"key\": "},
+	    {{"filter", "add", "--subject", "s", "--stream", "wide", "--pattern", "{\"key\": "},
 	     1,
 	     "it is not JSON"},
-	    {{"add", "--subject", "s", "--stream", "wide", "--pattern", ""}, 1, "it is not JSON"},
-	    {{"add", "--subject", "s", "--stream", "wide", "--pattern", "{\"key\": [\"\xff\"]}"},
+	    {{"filter", "add", "--subject", "s", "--stream", "wide", "--pattern", ""},
 	     1,
 	     "it is not JSON"},
-	    {{"add", "--subject", "s", "--stream", "wide", "--pattern",
+	    {{"filter", "add", "--subject", "s", "--stream", "wide", "--pattern",
+	      "{\"key\": [\"\xff\"]}"},
+	     1,
+	     "it is not JSON"},
+	    {{"filter", "add", "--subject", "s", "--stream", "wide", "--pattern",
 	      "{\"value\": {\"a\": [1e300]}}"},
 	     1,
 	     "--pattern"},
-	    {{"add", "--subject", "s", "--stream", "plain", "--pattern", "{\"key\": [\"1\"]}"},
+	    {{"filter", "add", "--subject", "s", "--stream", "plain", "--pattern",
+	      "{\"key\": [\"1\"]}"},
 	     1,
 	     "\"plain\" does not say"},
-	    {{"add", "--subject", "s", "--stream", "wyde", "--pattern", "{\"key\": [\"1\"]}"},
+	    {{"filter", "add", "--subject", "s", "--stream", "wyde", "--pattern",
+	      "{\"key\": [\"1\"]}"},
 	     1,
 	     "no stream \"wyde\""},
-	    {{"add", "--subject", "", "--stream", "wide", "--pattern", "{\"key\": [\"1\"]}"},
+	    {{"filter", "add", "--subject", "", "--stream", "wide", "--pattern",
+	      "{\"key\": [\"1\"]}"},
 	     1,
 	     "--subject must be"},
-	    {{"add", "--subject", "s", "--stream", "wide"}, 2, "usage: "},
-	    {{"remove", "--id", "9223372036854775807"}, 1, "there is no filter"},
-	    {{"remove", "--id", "1;"}, 1, "--id must be"},
-	    {{"remove"}, 2, "usage: "},
-	    {{"forget"}, 2, "usage: "},
-	    {{"list", "--subject", "s"}, 0, ""},
+	    {{"filter", "add", "--subject", "s", "--stream", "wide"}, 2, "usage: "},
+	    {{"filter", "remove", "--id", "9223372036854775807"}, 1, "there is no filter"},
+	    {{"filter", "remove", "--id", "1;"}, 1, "--id must be"},
+	    {{"filter", "remove"}, 2, "usage: "},
+	    {{"filter", "forget"}, 2, "usage: "},
+	    {{"filter", "list", "--subject", "s"}, 0, ""},
 	};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		int status;
-		char *said = run_command(rows[i].arguments, &status);
+		char *said = gateway_process_run(&replicas[0], rows[i].arguments, &status);
 
-		if (WEXITSTATUS(status) != rows[i].status || !strstr(said, rows[i].says))
-			fail_msg("row %zu: %d, %s", i, WEXITSTATUS(status), said);
+		if (status != rows[i].status || !strstr(said, rows[i].says))
+			fail_msg("row %zu: %d, %s", i, status, said);
 		if (!rows[i].status)
 			assert_string_equal(said, "");
 		free(said);
@@ -772,9 +712,9 @@ static void test_user_filters_command_says_what_is_wrong(void **state)
 /* What was added is listed, as JSON lines, until it is removed. */
 static void test_user_filters_command_lists_what_is_stored(void **state)
 {
-	const char *const list[] = {"list", "--subject", "o'\"brien", NULL};
+	const char *const list[] = {"filter", "list", "--subject", "o'\"brien", NULL};
 	int id = add_filter("o'\"brien", "wide", "{\"key\": [\"a\", {\"prefix\": \"b\"}]}"), status;
-	char *said = run_command(list, &status);
+	char *said = gateway_process_run(&replicas[0], list, &status);
 	json_t *row = json_loads(said, 0, NULL);
 	const char *subject, *stream;
 	json_t *pattern;
@@ -792,7 +732,7 @@ static void test_user_filters_command_lists_what_is_stored(void **state)
 	json_decref(row);
 	free(said);
 	remove_filter(id);
-	said = run_command(list, &status);
+	said = gateway_process_run(&replicas[0], list, &status);
 	assert_string_equal(said, "");
 	free(said);
 }
@@ -800,13 +740,12 @@ static void test_user_filters_command_lists_what_is_stored(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-#define WITH_LOOP(test) cmocka_unit_test_setup_teardown(test, open_loop, close_loop)
-	    WITH_LOOP(test_user_filters_changed_on_open_streams_keep_the_promise),
-	    WITH_LOOP(test_user_filters_edited_by_hand_close_until_mended),
-	    WITH_LOOP(test_user_filters_without_postgres_fail_closed),
-	    WITH_LOOP(test_user_filters_of_a_crowd_are_made_up_for),
-	    WITH_LOOP(test_user_filters_beside_an_inexact_filter),
-	    WITH_LOOP(test_user_filters_beside_a_body),
+	    LOOP_TEST(test_user_filters_changed_on_open_streams_keep_the_promise),
+	    LOOP_TEST(test_user_filters_edited_by_hand_close_until_mended),
+	    LOOP_TEST(test_user_filters_without_postgres_fail_closed),
+	    LOOP_TEST(test_user_filters_of_a_crowd_are_made_up_for),
+	    LOOP_TEST(test_user_filters_beside_an_inexact_filter),
+	    LOOP_TEST(test_user_filters_beside_a_body),
 	    cmocka_unit_test(test_user_filters_command_says_what_is_wrong),
 	    cmocka_unit_test(test_user_filters_command_lists_what_is_stored),
 	};

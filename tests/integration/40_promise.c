@@ -21,6 +21,7 @@
 #include "lib/kafka_broker.h"
 #include "lib/kafka_producer.h"
 #include "lib/ledger.h"
+#include "lib/random.h"
 #include "lib/sse_client.h"
 
 enum {
@@ -54,17 +55,9 @@ struct event {
 	bool tick;
 };
 
-static uint64_t mix(uint64_t x)
-{
-	x += 0x9e3779b97f4a7c15u;
-	x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
-	x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
-	return x ^ (x >> 31);
-}
-
 static struct event event_of(uint32_t number)
 {
-	uint64_t bits = mix(number);
+	uint64_t bits = random_mix(number);
 	return (struct event){
 	    .partition = (uint32_t)(bits % PARTITIONS),
 	    .user = (uint32_t)((bits >> 8) % USERS),
@@ -147,11 +140,10 @@ struct settings {
 
 struct run {
 	const struct settings *settings;
-	uint64_t random;
 	struct gateway_process replicas[REPLICAS];
 	char ports[REPLICAS][2][8];
 	char folder[CHILD_PATH_BYTES]; /* the certificate's */
-	char ca_file[CHILD_PATH_BYTES + 16];
+	char ca_file[CREDENTIALS_PATH_BYTES];
 	bool up[REPLICAS];
 	struct kafka_producer *producer;
 	char topic[32], ticks[32];
@@ -163,13 +155,6 @@ struct run {
 };
 
 static struct kafka_broker broker;
-static uint64_t seed;
-
-static uint32_t draw(struct run *run, uint32_t below)
-{
-	run->random = mix(run->random);
-	return (uint32_t)(run->random % below);
-}
 
 /* The gateway takes them from the environment. */
 static void set_environment(const struct run *run)
@@ -238,7 +223,7 @@ static struct subscriber *add(struct run *run,
 	subscriber->http = https[run->count % 3];
 	snprintf(subscriber->path, sizeof(subscriber->path), "%s", path);
 	ledger_init(&subscriber->ledger, path, EVENTS);
-	url_of(run, subscriber, draw(run, REPLICAS), url, sizeof(url));
+	url_of(run, subscriber, random_draw(REPLICAS), url, sizeof(url));
 	subscriber->client = sse_client_open(
 	    run->loop, &(struct sse_client_options){
 			   .url = url,
@@ -247,7 +232,7 @@ static struct subscriber *add(struct run *run,
 			   /* libcurl 7.88 fails to share it. */
 			   .own_connection = subscriber->http == SSE_CLIENT_HTTP2_PRIOR_KNOWLEDGE,
 			   .eager = true,
-			   .retry_ms = 1 + draw(run, 40),
+			   .retry_ms = 1 + random_draw(40),
 			   .on_event = on_event,
 			   .context = subscriber,
 		       });
@@ -321,12 +306,12 @@ static void send_portion(struct run *run)
 /* At any byte of what comes next, or at once; half of them go on elsewhere. */
 static void cut_somebody(struct run *run)
 {
-	struct subscriber *subscriber = &run->subscribers[draw(run, (uint32_t)run->count)];
+	struct subscriber *subscriber = &run->subscribers[random_draw((uint32_t)run->count)];
 	char url[128];
-	url_of(run, subscriber, draw(run, REPLICAS), url, sizeof(url));
-	if (draw(run, 3))
+	url_of(run, subscriber, random_draw(REPLICAS), url, sizeof(url));
+	if (random_draw(3))
 		sse_client_cut_after(subscriber->client,
-				     1 + draw(run, 1u << draw(run, MAX_CUT_BITS + 1)));
+				     1 + random_draw(1u << random_draw(MAX_CUT_BITS + 1)));
 	else
 		sse_client_cut(subscriber->client);
 	sse_client_set_url(subscriber->client, url);
@@ -334,7 +319,7 @@ static void cut_somebody(struct run *run)
 
 static void kill_somebody(struct run *run)
 {
-	uint32_t replica = draw(run, REPLICAS);
+	uint32_t replica = random_draw(REPLICAS);
 	run->replays_from_kafka += gateway_process_metric(&run->replicas[replica],
 							  "sluice_replays_total{source=\"kafka\"}");
 	gateway_process_kill(&run->replicas[replica]);
@@ -400,7 +385,7 @@ static void play(struct run *run)
 		if (step == STEPS / 2)
 			add_latecomer(run);
 		for (int i = 0; i < STEP_TURNS; i++)
-			sse_client_loop_run(run->loop, draw(run, TURN_MS));
+			sse_client_loop_run(run->loop, random_draw(TURN_MS));
 	}
 	start_killed(run);
 }
@@ -437,24 +422,16 @@ static void check_ordeal(struct run *run, bool expects_kafka)
 		assert_true(run->replays_from_kafka >= 50);
 }
 
-static void make_certificate(struct run *run)
-{
-	char key_file[CHILD_PATH_BYTES + 16];
-	child_make_folder(run->folder);
-	snprintf(run->ca_file, sizeof(run->ca_file), "%s/cert.pem", run->folder);
-	snprintf(key_file, sizeof(key_file), "%s/key.pem", run->folder);
-	credentials_write_certificate(run->ca_file, key_file);
-}
-
 static void start_run(struct run *run, const struct settings *settings)
 {
-	*run = (struct run){.settings = settings, .random = mix(seed)};
+	*run = (struct run){.settings = settings};
 	snprintf(run->topic, sizeof(run->topic), "events.%s", settings->name);
 	snprintf(run->ticks, sizeof(run->ticks), "ticks.%s", settings->name);
 	kafka_broker_create_topic(&broker, run->topic, PARTITIONS);
 	kafka_broker_create_topic(&broker, run->ticks, PARTITIONS);
 	run->producer = kafka_producer_new(broker.bootstrap, NULL);
-	make_certificate(run);
+	child_make_folder(run->folder);
+	credentials_write_certificate(run->folder, run->ca_file);
 	run->loop = sse_client_loop_new();
 	set_environment(run);
 	for (size_t i = 0; i < REPLICAS; i++) {
@@ -513,10 +490,8 @@ static void test_promise_with_tiny_windows_holds(void **state)
 
 static int start(void **state)
 {
-	const char *text = getenv("SLUICE_TEST_SEED");
 	(void)state;
-	seed = text ? strtoull(text, NULL, 10) : (uint64_t)clock_unix_ms();
-	fprintf(stderr, "SLUICE_TEST_SEED=%llu\n", (unsigned long long)seed);
+	random_start();
 	kafka_broker_start(&broker);
 	return 0;
 }

@@ -6,7 +6,6 @@
 #include <stdint.h>
 
 #include <cmocka.h>
-#include <libpq-fe.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -14,10 +13,10 @@
 #include "lib/gateway_process.h"
 #include "lib/kafka_broker.h"
 #include "lib/kafka_producer.h"
+#include "lib/postgres_server.h"
 #include "lib/watch.h"
-#include "private_postgres.h"
 
-enum { PATIENCE_MS = 90000, /* for tests that fail */ LARGE_BYTES = 3000, JOURNALS = 9 };
+enum { LARGE_BYTES = 3000, JOURNALS = 9 };
 
 /* clang-format off */
 #define JSON(...) #__VA_ARGS__
@@ -115,43 +114,21 @@ static const struct expectation expectations[] = {
 enum { PATHS = sizeof(expectations) / sizeof(expectations[0]) };
 
 static struct kafka_broker broker;
-static char folder[CHILD_PATH_BYTES];
-static struct private_postgres *postgres;
+static struct postgres_server postgres;
 static struct gateway_process gateway;
 static struct sse_client_loop *loop;
 static struct watch live[PATHS];
 static int64_t first_ms;
 
-static void start_postgres(void)
-{
-	char why[512];
-
-	if (private_postgres_start(postgres, why))
-		child_die("PostgreSQL: %s", why);
-}
-
-static void start_gateway(void)
-{
-	gateway_process_start(&gateway);
-	gateway_process_wait_ready(&gateway, PATIENCE_MS);
-}
-
 static int start(void **state)
 {
-	char why[512];
-
 	(void)state;
-	child_make_folder(folder);
-	if (private_postgres_new(folder, NULL, &postgres, why))
-		child_die("PostgreSQL: %s", why);
-	start_postgres();
+	postgres_server_start(&postgres);
 	kafka_broker_start(&broker);
 	kafka_broker_create_topic(&broker, "records", 1);
 	setenv("RECORDS_KAFKA", broker.bootstrap, 1);
-	setenv("RECORDS_POSTGRES", private_postgres_url(postgres), 1);
-	gateway_process_init(&gateway);
-	gateway_process_configure(&gateway, config);
-	start_gateway();
+	setenv("RECORDS_POSTGRES", postgres.url, 1);
+	gateway_process_launch(&gateway, config);
 	loop = sse_client_loop_new();
 	return 0;
 }
@@ -164,8 +141,7 @@ static int stop(void **state)
 	sse_client_loop_free(loop);
 	gateway_process_fini(&gateway);
 	kafka_broker_fini(&broker);
-	private_postgres_free(postgres);
-	child_remove_folder(folder);
+	postgres_server_fini(&postgres);
 	return 0;
 }
 
@@ -310,30 +286,6 @@ static double replays(const char *source)
 	return gateway_process_metric(&gateway, series);
 }
 
-static long long ask(const char *statement)
-{
-	PGconn *sql = PQconnectdb(private_postgres_url(postgres));
-	PGresult *result = PQexec(sql, statement);
-	long long value = PQresultStatus(result) == PGRES_TUPLES_OK && PQntuples(result)
-			      ? atoll(PQgetvalue(result, 0, 0))
-			      : -1;
-
-	PQclear(result);
-	PQfinish(sql);
-	return value;
-}
-
-static void wait_journaled(void)
-{
-	uint64_t deadline_ms = clock_monotonic_ms() + PATIENCE_MS;
-
-	while (ask("select count(*) from journal_offset where next_offset = 11") != JOURNALS) {
-		if (clock_monotonic_ms() > deadline_ms)
-			child_die("the journal does not catch up");
-		child_sleep_ms(20);
-	}
-}
-
 /* Live, then from each source in its turn, of which nothing but it has what was missed. */
 static void test_records_are_the_same_frames_from_every_source(void **state)
 {
@@ -349,28 +301,33 @@ static void test_records_are_the_same_frames_from_every_source(void **state)
 			&gateway, "sluice_events_skipped_total{reason=\"too_large\"}") > 0);
 	check_again("the window");
 	assert_true(replays("journal") == 0 && replays("window") > 0);
-	wait_journaled();
+	postgres_server_wait(
+	    &postgres, "select count(*) from journal_offset where next_offset = 11", JOURNALS);
 
 	gateway_process_kill(&gateway);
-	start_gateway();
-	private_postgres_stop(postgres);
+	gateway_process_start_ready(&gateway);
+	private_postgres_stop(postgres.cluster);
 	check_again("Kafka");
 	check_state();
 	assert_true(replays("journal") == 0 && replays("kafka") > 0);
 
-	start_postgres();
+	postgres_server_restart(&postgres);
 	kafka_broker_delete_records(&broker, "records", 0, MESSAGES);
 	gateway_process_kill(&gateway);
-	start_gateway();
+	gateway_process_start_ready(&gateway);
 	check_again("the journal");
 	check_state();
 	assert_true(replays("journal") > 0 && replays("kafka") == 0);
 	/* Too large a value was not written. */
-	assert_int_equal(ask("select count(*) from journal_event where left_out is not null"
-			     " and value is null"),
-			 14);
-	assert_int_equal(ask("select count(*) from journal_event where octet_length(value) > 1024"),
-			 0);
+	assert_int_equal(
+	    postgres_server_ask(&postgres,
+				"select count(*) from journal_event where left_out is not null"
+				" and value is null"),
+	    14);
+	assert_int_equal(
+	    postgres_server_ask(
+		&postgres, "select count(*) from journal_event where octet_length(value) > 1024"),
+	    0);
 }
 
 int main(void)

@@ -17,6 +17,7 @@
 #include "lib/http_client.h"
 #include "lib/kafka_broker.h"
 #include "lib/kafka_producer.h"
+#include "lib/loop.h"
 #include "lib/watch.h"
 
 #define SECRET "0123456789abcdef0123456789abcdef"
@@ -69,7 +70,6 @@ static const enum sse_client_http carriers[CARRIERS] = {SSE_CLIENT_HTTP1,
 static struct kafka_broker broker;
 static struct gateway_process gateway;
 static struct kafka_producer *producer;
-static struct sse_client_loop *loop;
 
 static void produce(const char *topic, const char *key, const char *value)
 {
@@ -89,10 +89,7 @@ static int start(void **state)
 	for (int i = 0; i < 10; i++)
 		produce("history", i % 2 ? "odd" : "even", "{}");
 	setenv("LIFE_KAFKA", broker.bootstrap, 1);
-	gateway_process_init(&gateway);
-	gateway_process_configure(&gateway, config);
-	gateway_process_start(&gateway);
-	gateway_process_wait_ready(&gateway, 60000);
+	gateway_process_launch(&gateway, config);
 	return 0;
 }
 
@@ -106,34 +103,13 @@ static int stop(void **state)
 	return 0;
 }
 
-static int open_loop(void **state)
-{
-	(void)state;
-	loop = sse_client_loop_new();
-	return 0;
-}
-
-static int close_loop(void **state)
-{
-	(void)state;
-	sse_client_loop_free(loop);
-	return 0;
-}
-
-static const char *bearer(const char *claims, struct buffer *field)
-{
-	buffer_append_text(field, "Authorization: Bearer ");
-	credentials_sign_hs256(SECRET, claims, field);
-	return buffer_text(field);
-}
-
 /* Waits for `connected`. `claims` and `id` may be NULL. Comes back when the stream says, which it
  * does not before it ends. */
 static void open_stream(struct watch *watch, size_t carrier, const char *path, const char *claims,
 			const char *id)
 {
 	struct buffer field = {0};
-	const char *const fields[] = {claims ? bearer(claims, &field) : ""};
+	const char *const fields[] = {claims ? credentials_bearer(SECRET, claims, &field) : ""};
 	/* libcurl 7.88.1 fails where it reuses a connection of prior knowledge (curl/curl#10634).
 	 */
 	const struct sse_client_options options = {
@@ -154,15 +130,6 @@ static void assert_event(const struct watch *watch, size_t i, const char *type, 
 	assert_in_range(i, 0, watch->count - 1);
 	assert_string_equal(watch->events[i].type, type);
 	assert_string_equal(watch->events[i].data, data);
-}
-
-static size_t count_type(const struct watch *watch, const char *type)
-{
-	size_t count = 0;
-
-	for (size_t i = 0; i < watch->count; i++)
-		count += !strcmp(watch->events[i].type, type);
-	return count;
 }
 
 static double closes(const char *reason)
@@ -219,7 +186,7 @@ static void test_life_welcome_comes_wherever_a_stream_begins(void **state)
 		assert_true(watch_until(&watch, 2 + rows[i].events));
 		assert_event(&watch, 1, "welcome", rows[i].data);
 		assert_string_equal(watch.events[0].id, watch.events[1].id);
-		assert_int_equal(count_type(&watch, "welcome"), 1);
+		assert_int_equal(watch_count(&watch, "welcome"), 1);
 		/* A state's id comes after it. */
 		if (!*watch.events[1 + rows[i].events].id)
 			assert_true(watch_until_id_changes(&watch, ""));
@@ -247,7 +214,7 @@ static void test_life_welcome_that_is_too_large_is_refused(void **state)
 		buffer_append_text(&claims, "x");
 	buffer_append_text(&claims, "\"}");
 	buffer_append_format(&url, "%s/large", gateway.url);
-	const char *const fields[] = {bearer(buffer_text(&claims), &field)};
+	const char *const fields[] = {credentials_bearer(SECRET, buffer_text(&claims), &field)};
 
 	http_client_send(&(struct http_client_request){.url = buffer_text(&url),
 						       .headers = fields,
@@ -377,8 +344,8 @@ static void test_life_max_age_loses_nothing(void **state)
 	(void)state;
 	for (size_t i = 0; i < CARRIERS; i++)
 		open_stream(&watches[i], i, "/aged", NULL, NULL);
-	while (count_type(&watches[0], "connected") < 3 ||
-	       count_type(&watches[1], "connected") < 3) {
+	while (watch_count(&watches[0], "connected") < 3 ||
+	       watch_count(&watches[1], "connected") < 3) {
 		snprintf(value, sizeof(value), "%d", produced++);
 		produce("aged", NULL, value);
 		sse_client_loop_run(loop, TURN_MS);
@@ -460,16 +427,14 @@ static void test_life_expired_token_is_told_when_to_come_back(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, open_loop, close_loop)
-	    TEST(test_life_welcome_has_the_requests_values),
-	    TEST(test_life_welcome_comes_wherever_a_stream_begins),
-	    TEST(test_life_welcome_that_is_too_large_is_refused),
-	    TEST(test_life_heartbeat_comments_name_the_server),
-	    TEST(test_life_heartbeat_events_resume_exactly),
-	    TEST(test_life_max_age_loses_nothing),
-	    TEST(test_life_idle_stream_ends_and_comes_back),
-	    TEST(test_life_expired_token_is_told_when_to_come_back),
-#undef TEST
+	    LOOP_TEST(test_life_welcome_has_the_requests_values),
+	    LOOP_TEST(test_life_welcome_comes_wherever_a_stream_begins),
+	    LOOP_TEST(test_life_welcome_that_is_too_large_is_refused),
+	    LOOP_TEST(test_life_heartbeat_comments_name_the_server),
+	    LOOP_TEST(test_life_heartbeat_events_resume_exactly),
+	    LOOP_TEST(test_life_max_age_loses_nothing),
+	    LOOP_TEST(test_life_idle_stream_ends_and_comes_back),
+	    LOOP_TEST(test_life_expired_token_is_told_when_to_come_back),
 	};
 
 	return cmocka_run_group_tests(tests, start, stop);

@@ -8,7 +8,6 @@
 
 #include <cmocka.h>
 #include <jansson.h>
-#include <libpq-fe.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -18,8 +17,8 @@
 #include "lib/http_client.h"
 #include "lib/kafka_broker.h"
 #include "lib/kafka_producer.h"
+#include "lib/postgres_server.h"
 #include "lib/sse_client.h"
-#include "private_postgres.h"
 
 #define SECRET "0123456789abcdef0123456789abcdef"
 
@@ -75,16 +74,14 @@ static const char config[] = JSON(
 
 static struct kafka_broker broker;
 static struct kafka_producer *producer;
-static char postgres_folder[CHILD_PATH_BYTES];
-static struct private_postgres *postgres;
+static struct postgres_server postgres;
 static struct gateway_process gateway;
 static struct sse_client_loop *loop;
 static int sent_since_start;
 
 static void start_gateway(void)
 {
-	gateway_process_start(&gateway);
-	gateway_process_wait_ready(&gateway, PATIENCE_MS);
+	gateway_process_start_ready(&gateway);
 	sent_since_start = 0;
 }
 
@@ -97,21 +94,15 @@ static void restart_gateway(void)
 
 static int start(void **state)
 {
-	char port[8], why[512];
-
 	(void)state;
-	child_make_folder(postgres_folder);
-	if (private_postgres_new(postgres_folder, NULL, &postgres, why) ||
-	    private_postgres_start(postgres, why))
-		child_die("PostgreSQL: %s", why);
+	postgres_server_start(&postgres);
 	kafka_broker_start(&broker);
 	kafka_broker_create_topic(&broker, "tasks", PARTITIONS);
 	kafka_broker_create_topic(&broker, "log", PARTITIONS);
 	producer = kafka_producer_new(broker.bootstrap, NULL);
-	snprintf(port, sizeof(port), "%u", child_free_port());
-	setenv("ENDS_PORT", port, 1);
+	child_export_port("ENDS_PORT");
 	setenv("ENDS_KAFKA", broker.bootstrap, 1);
-	setenv("ENDS_POSTGRES", private_postgres_url(postgres), 1);
+	setenv("ENDS_POSTGRES", postgres.url, 1);
 	gateway_process_init(&gateway);
 	gateway_process_configure(&gateway, config);
 	start_gateway();
@@ -126,41 +117,20 @@ static int stop(void **state)
 	gateway_process_fini(&gateway);
 	kafka_producer_free(producer);
 	kafka_broker_fini(&broker);
-	private_postgres_free(postgres);
-	child_remove_folder(postgres_folder);
+	postgres_server_fini(&postgres);
 	return 0;
 }
 
 /* The gateway has read all that was sent. */
 static void wait_ingested(void)
 {
-	uint64_t deadline_ms = clock_monotonic_ms() + PATIENCE_MS;
-
 	kafka_producer_flush(producer);
-	while (gateway_process_metric(&gateway, "sluice_records_total") < sent_since_start) {
-		if (clock_monotonic_ms() > deadline_ms)
-			child_die("the gateway does not read what was sent");
-		child_sleep_ms(STEP_MS);
-	}
-}
-
-static long long ask_postgres(const char *statement)
-{
-	PGconn *sql = PQconnectdb(getenv("ENDS_POSTGRES"));
-	PGresult *result = PQexec(sql, statement);
-	long long value = PQresultStatus(result) == PGRES_TUPLES_OK && PQntuples(result)
-			      ? atoll(PQgetvalue(result, 0, 0))
-			      : -1;
-
-	PQclear(result);
-	PQfinish(sql);
-	return value;
+	gateway_process_wait_metric(&gateway, "sluice_records_total", sent_since_start);
 }
 
 /* The journal has all of the topic, and Kafka forgets it. */
 static void move_to_journal(const char *topic)
 {
-	uint64_t deadline_ms = clock_monotonic_ms() + PATIENCE_MS;
 	int64_t low, high[PARTITIONS], all = 0;
 	char statement[256];
 
@@ -172,11 +142,7 @@ static void move_to_journal(const char *topic)
 		 "select sum(next_offset) from journal_offset join journal_feed using (feed_id)"
 		 " where '%s' = any (topics)",
 		 topic);
-	while (ask_postgres(statement) < all) {
-		if (clock_monotonic_ms() > deadline_ms)
-			child_die("the journal does not catch up: %s", statement);
-		child_sleep_ms(STEP_MS);
-	}
+	postgres_server_wait(&postgres, statement, all);
 	for (int32_t p = 0; p < PARTITIONS; p++)
 		kafka_broker_delete_records(&broker, topic, p, high[p]);
 }
@@ -589,8 +555,7 @@ static void test_ends_are_kept_by_cursors(void **state)
 	run_task("cursor", "done");
 	produce("log", NULL, "{\"n\":1}");
 	wait_ingested();
-	buffer_append_text(&field, "Authorization: Bearer ");
-	credentials_sign_hs256(SECRET, "{\"sub\":\"ada\"}", &field);
+	credentials_bearer(SECRET, "{\"sub\":\"ada\"}", &field);
 	for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
 		uint64_t deadline_ms = clock_monotonic_ms() + PATIENCE_MS;
 		static struct fetched fetched;
@@ -631,8 +596,7 @@ static void test_ends_refuse_what_is_wrong(void **state)
 		struct buffer field = {0};
 		const char *claims = rows[i / 2].claims;
 
-		buffer_append_text(&field, "Authorization: Bearer ");
-		credentials_sign_hs256(SECRET, claims ? claims : "{}", &field);
+		credentials_bearer(SECRET, claims ? claims : "{}", &field);
 		if (fetch(rows[i / 2].path, i % 2, NULL, claims ? buffer_text(&field) : NULL,
 			  &fetched) != rows[i / 2].status)
 			fail_msg("%s is answered %ld", rows[i / 2].path, fetched.answer.status);

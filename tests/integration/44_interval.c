@@ -14,13 +14,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "base/clock.h"
 #include "lib/gateway_process.h"
 #include "lib/http_client.h"
 #include "lib/kafka_broker.h"
 #include "lib/kafka_producer.h"
+#include "lib/postgres_server.h"
+#include "lib/random.h"
 #include "lib/sse_client.h"
-#include "private_postgres.h"
 
 enum {
 	REPLICAS = 2,
@@ -83,47 +83,25 @@ struct client {
 
 static struct kafka_broker broker;
 static struct kafka_producer *producer;
-static char postgres_folder[CHILD_PATH_BYTES];
-static struct private_postgres *postgres;
+static struct postgres_server postgres;
 static struct gateway_process replicas[REPLICAS];
 static struct sse_client_loop *loop;
-static uint64_t randomness;
 static int newest[KEYS];
 static struct client clients[4 * HABITS];
 enum { CLIENTS = sizeof(clients) / sizeof(clients[0]) };
 
-static uint32_t draw(uint32_t below)
-{
-	randomness += 0x9e3779b97f4a7c15u;
-	uint64_t x = randomness;
-	x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
-	x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
-	return (uint32_t)((x ^ (x >> 31)) % below);
-}
-
 static int start(void **state)
 {
-	const char *seed = getenv("SLUICE_TEST_SEED");
-	char why[512];
-
 	(void)state;
-	randomness = seed ? strtoull(seed, NULL, 10) : (uint64_t)clock_unix_ms();
-	fprintf(stderr, "SLUICE_TEST_SEED=%llu\n", (unsigned long long)randomness);
-	child_make_folder(postgres_folder);
-	if (private_postgres_new(postgres_folder, NULL, &postgres, why) ||
-	    private_postgres_start(postgres, why))
-		child_die("PostgreSQL: %s", why);
+	random_start();
+	postgres_server_start(&postgres);
 	kafka_broker_start(&broker);
 	kafka_broker_create_topic(&broker, "values", PARTITIONS);
 	producer = kafka_producer_new(broker.bootstrap, NULL);
 	setenv("INTERVAL_KAFKA", broker.bootstrap, 1);
-	setenv("INTERVAL_POSTGRES", private_postgres_url(postgres), 1);
-	for (int i = 0; i < REPLICAS; i++) {
-		gateway_process_init(&replicas[i]);
-		gateway_process_configure(&replicas[i], config);
-		gateway_process_start(&replicas[i]);
-		gateway_process_wait_ready(&replicas[i], PATIENCE_MS);
-	}
+	setenv("INTERVAL_POSTGRES", postgres.url, 1);
+	for (int i = 0; i < REPLICAS; i++)
+		gateway_process_launch(&replicas[i], config);
 	loop = sse_client_loop_new();
 	return 0;
 }
@@ -138,15 +116,14 @@ static int stop(void **state)
 	}
 	kafka_producer_free(producer);
 	kafka_broker_fini(&broker);
-	private_postgres_free(postgres);
-	child_remove_folder(postgres_folder);
+	postgres_server_fini(&postgres);
 	return 0;
 }
 
 /* Each key has one partition, and its values are numbered. */
 static void send_value(void)
 {
-	int k = (int)draw(KEYS);
+	int k = (int)random_draw(KEYS);
 	char key[8], value[160];
 
 	snprintf(key, sizeof(key), "%d", k);
@@ -194,7 +171,7 @@ static void on_event(void *context, struct sse_client *sse, const struct sse_eve
 
 static void url_of(const struct client *client, char url[128])
 {
-	snprintf(url, 128, "%s%s?interval=%d", replicas[draw(REPLICAS)].url, client->path,
+	snprintf(url, 128, "%s%s?interval=%d", replicas[random_draw(REPLICAS)].url, client->path,
 		 client->habit == STEADY ? STEADY_MS : RESTLESS_MS);
 }
 
@@ -252,8 +229,8 @@ static void cut(struct client *client)
 
 	url_of(client, url);
 	sse_client_set_url(client->sse, url);
-	if (draw(3))
-		sse_client_cut_after(client->sse, 1 + draw(MAX_CUT_BYTES));
+	if (random_draw(3))
+		sse_client_cut_after(client->sse, 1 + random_draw(MAX_CUT_BYTES));
 	else
 		sse_client_cut(client->sse);
 }
@@ -263,7 +240,7 @@ static void disturb(int step)
 	for (int i = 0; i < CLIENTS; i++) {
 		struct client *client = &clients[i];
 
-		if (client->habit == RESTLESS && draw(2))
+		if (client->habit == RESTLESS && random_draw(2))
 			cut(client);
 		if (client->habit != SLEEPER || step % (SLEEP_STEPS / 2))
 			continue;
@@ -328,7 +305,7 @@ static void test_interval_ends_with_the_last_of_each_key(void **state)
 	for (int step = 0; step < STEPS; step++) {
 		send_step();
 		disturb(step);
-		sse_client_loop_run(loop, draw(200));
+		sse_client_loop_run(loop, random_draw(200));
 	}
 	for (int i = 0; i < CLIENTS; i++)
 		if (!clients[i].sse)

@@ -501,60 +501,47 @@ static void make_anew(const char *topic, int32_t partitions)
 	renew_producer();
 }
 
-/* An id beyond the end of a topic that was deleted and made again is a gap, also where the new one
- * has fewer partitions. */
-static void test_outage_id_beyond_the_end_is_a_gap(void **state)
+/* Its topic is made again with one partition while it is away: it has seen `partition` up to beyond
+ * its end. */
+static void check_beyond_end(const char *topic, int32_t partition)
 {
 	struct watch watch = {0}, later = {0};
 
-	(void)state;
-	kafka_broker_create_topic(&broker, "anew", 3);
-	start_gateway("anew");
+	kafka_broker_create_topic(&broker, topic, 3);
+	start_gateway(topic);
 	open_with_id(&watch, "/all", NULL);
-	send_to("anew", 0, "old ", 0, 20);
+	send_to(topic, partition, "old ", 0, 20);
 	assert_texts(&watch, 1, "old ", 0, 20);
 	char *id = last_id(&watch);
 	watch_close(&watch);
 	gateway_process_kill(&gateway);
-	make_anew("anew", 1);
-	send_to("anew", 0, "new ", 0, 5);
-	start_gateway("anew");
+	make_anew(topic, 1);
+	send_to(topic, 0, "new ", 0, 5);
+	start_gateway(topic);
 	open_with_id(&later, "/all", id);
 	assert_true(watch_until(&later, 2));
-	assert_gap(&later.events[1], "beyond_end", "anew", 0, 20, 0);
+	assert_gap(&later.events[1], "beyond_end", topic, partition, 20, 0);
 	assert_texts(&later, 2, "new ", 0, 5);
-	send_to("anew", 0, "new ", 5, 5);
+	send_to(topic, 0, "new ", 5, 5);
 	assert_texts(&later, 7, "new ", 5, 5);
 	watch_close(&later);
 	free(id);
+}
+
+/* An id beyond the end of a topic that was deleted and made again is a gap, also where the new one
+ * has fewer partitions. */
+static void test_outage_id_beyond_the_end_is_a_gap(void **state)
+{
+	(void)state;
+	check_beyond_end("anew", 0);
 }
 
 /* An id with events of partitions that are no more gets its gap event too, and nobody waits for
  * them. */
 static void test_outage_id_with_partitions_that_are_gone_is_a_gap(void **state)
 {
-	struct watch watch = {0}, later = {0};
-
 	(void)state;
-	kafka_broker_create_topic(&broker, "fewer", 3);
-	start_gateway("fewer");
-	open_with_id(&watch, "/all", NULL);
-	send_to("fewer", 2, "old ", 0, 20);
-	assert_texts(&watch, 1, "old ", 0, 20);
-	char *id = last_id(&watch);
-	watch_close(&watch);
-	gateway_process_kill(&gateway);
-	make_anew("fewer", 1);
-	send_to("fewer", 0, "new ", 0, 5);
-	start_gateway("fewer");
-	open_with_id(&later, "/all", id);
-	assert_true(watch_until(&later, 2));
-	assert_gap(&later.events[1], "beyond_end", "fewer", 2, 20, 0);
-	assert_texts(&later, 2, "new ", 0, 5);
-	send_to("fewer", 0, "new ", 5, 5);
-	assert_texts(&later, 7, "new ", 5, 5);
-	watch_close(&later);
-	free(id);
+	check_beyond_end("fewer", 2);
 }
 
 /* Those who are connected when their topic is made anew are told, and then get all of the new one.
@@ -665,11 +652,8 @@ static int stop(void **state)
 
 static int make_gateway(void **state)
 {
-	char port[8];
-
 	(void)state;
-	snprintf(port, sizeof(port), "%u", child_free_port());
-	setenv("OUTAGE_PORT", port, 1);
+	child_export_port("OUTAGE_PORT");
 	gateway_process_init(&gateway);
 	gateway_process_configure(&gateway, config);
 	return 0;

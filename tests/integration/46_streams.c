@@ -11,21 +11,20 @@
 
 #include <cmocka.h>
 #include <jansson.h>
-#include <libpq-fe.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "base/base64url.h"
-#include "base/mem.h"
 #include "lib/credentials.h"
 #include "lib/gateway_process.h"
 #include "lib/http_client.h"
 #include "lib/kafka_broker.h"
 #include "lib/kafka_producer.h"
 #include "lib/ledger.h"
+#include "lib/loop.h"
+#include "lib/postgres_server.h"
+#include "lib/random.h"
 #include "lib/watch.h"
-#include "private_postgres.h"
 
 #define SECRET "0123456789abcdef0123456789abcdef"
 
@@ -83,20 +82,10 @@ static const char config[] = JSON(
 
 static struct kafka_broker broker;
 static struct kafka_producer *producer;
-static char postgres_folder[CHILD_PATH_BYTES], folder[CHILD_PATH_BYTES];
-static char ca_file[CHILD_PATH_BYTES + 16];
-static struct private_postgres *postgres;
+static char folder[CHILD_PATH_BYTES];
+static char ca_file[CREDENTIALS_PATH_BYTES];
+static struct postgres_server postgres;
 static struct gateway_process gateway;
-static struct sse_client_loop *loop;
-static uint64_t seed;
-
-static uint64_t mix(uint64_t x)
-{
-	x += 0x9e3779b97f4a7c15u;
-	x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
-	x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
-	return x ^ (x >> 31);
-}
 
 /* What an event is follows from its number. */
 struct event {
@@ -114,7 +103,7 @@ static const char *const types[] = {"", "created", "paid"};
 
 static struct event event_of(uint32_t number)
 {
-	uint64_t bits = mix(number);
+	uint64_t bits = random_mix(number);
 
 	return (struct event){
 	    .is_alert = bits % 3 == 0,
@@ -156,62 +145,24 @@ static const struct {
     {"/topics/alerts", "/topics/alerts", wants_alerts},
 };
 
-static void execute(const char *sql)
-{
-	PGconn *connection = PQconnectdb(private_postgres_url(postgres));
-	PGresult *result = PQexec(connection, sql);
-
-	if (PQresultStatus(result) != PGRES_COMMAND_OK)
-		child_die("%s: %s", sql, PQerrorMessage(connection));
-	PQclear(result);
-	PQfinish(connection);
-}
-
-static void make_certificate(void)
-{
-	char key_file[CHILD_PATH_BYTES + 16];
-
-	child_make_folder(folder);
-	snprintf(ca_file, sizeof(ca_file), "%s/cert.pem", folder);
-	snprintf(key_file, sizeof(key_file), "%s/key.pem", folder);
-	credentials_write_certificate(ca_file, key_file);
-	setenv("STREAMS_FOLDER", folder, 1);
-}
-
-static void set_port(const char *name)
-{
-	char port[8];
-
-	snprintf(port, sizeof(port), "%u", child_free_port());
-	setenv(name, port, 1);
-}
-
 static int start(void **state)
 {
-	const char *given = getenv("SLUICE_TEST_SEED");
-	char why[512];
-
 	(void)state;
-	seed = given ? strtoull(given, NULL, 10) : (uint64_t)time(NULL);
-	fprintf(stderr, "SLUICE_TEST_SEED=%llu\n", (unsigned long long)seed);
+	random_start();
 	kafka_broker_start(&broker);
 	kafka_broker_create_topic(&broker, "orders", PARTITIONS);
 	kafka_broker_create_topic(&broker, "alerts", PARTITIONS);
 	kafka_broker_create_topic(&broker, "notes", 1);
 	producer = kafka_producer_new(broker.bootstrap, NULL);
-	child_make_folder(postgres_folder);
-	if (private_postgres_new(postgres_folder, NULL, &postgres, why) ||
-	    private_postgres_start(postgres, why))
-		child_die("PostgreSQL: %s", why);
-	make_certificate();
-	set_port("STREAMS_PORT");
-	set_port("STREAMS_TLS_PORT");
+	postgres_server_start(&postgres);
+	child_make_folder(folder);
+	credentials_write_certificate(folder, ca_file);
+	setenv("STREAMS_FOLDER", folder, 1);
+	child_export_port("STREAMS_PORT");
+	child_export_port("STREAMS_TLS_PORT");
 	setenv("STREAMS_KAFKA", broker.bootstrap, 1);
-	setenv("STREAMS_POSTGRES", private_postgres_url(postgres), 1);
-	gateway_process_init(&gateway);
-	gateway_process_configure(&gateway, config);
-	gateway_process_start(&gateway);
-	gateway_process_wait_ready(&gateway, PATIENCE_MS);
+	setenv("STREAMS_POSTGRES", postgres.url, 1);
+	gateway_process_launch(&gateway, config);
 	return 0;
 }
 
@@ -222,32 +173,9 @@ static int stop(void **state)
 	gateway_process_fini(&gateway);
 	kafka_producer_free(producer);
 	kafka_broker_fini(&broker);
-	private_postgres_free(postgres);
-	child_remove_folder(postgres_folder);
+	postgres_server_fini(&postgres);
 	child_remove_folder(folder);
 	return 0;
-}
-
-static int open_loop(void **state)
-{
-	(void)state;
-	loop = sse_client_loop_new();
-	return 0;
-}
-
-static int close_loop(void **state)
-{
-	(void)state;
-	sse_client_loop_free(loop);
-	return 0;
-}
-
-/* "authorization: Bearer …" of a token with these claims. */
-static void sign(const char *claims, struct buffer *field)
-{
-	buffer_append_text(field, "authorization: Bearer ");
-	credentials_sign_hs256(SECRET, claims, field);
-	buffer_text(field);
 }
 
 struct subscriber {
@@ -260,15 +188,8 @@ struct subscriber {
 
 struct run {
 	struct subscriber subscribers[CLIENTS];
-	uint64_t random;
 	uint32_t sent;
 };
-
-static uint32_t draw(struct run *run, uint32_t below)
-{
-	run->random = mix(run->random);
-	return (uint32_t)(run->random % below);
-}
 
 /* The ledger of the stream that the event's type begins with; *type is what follows. */
 static struct ledger *ledger_of(struct subscriber *subscriber, const struct sse_event *event,
@@ -426,10 +347,10 @@ static void check_ledgers(struct run *run)
 
 static void cut_somebody(struct run *run)
 {
-	struct sse_client *client = run->subscribers[draw(run, CLIENTS)].client;
+	struct sse_client *client = run->subscribers[random_draw(CLIENTS)].client;
 
-	if (draw(run, 3))
-		sse_client_cut_after(client, 1 + draw(run, 1u << draw(run, MAX_CUT_BITS + 1)));
+	if (random_draw(3))
+		sse_client_cut_after(client, 1 + random_draw(1u << random_draw(MAX_CUT_BITS + 1)));
 	else
 		sse_client_cut(client);
 }
@@ -438,7 +359,7 @@ static void cut_somebody(struct run *run)
  */
 static void restart(struct run *run)
 {
-	if (draw(run, 2))
+	if (random_draw(2))
 		gateway_process_kill(&gateway);
 	else
 		assert_int_equal(gateway_process_stop(&gateway), 0);
@@ -455,7 +376,7 @@ static void play(struct run *run)
 		if (step % KILL_EVERY == 0)
 			restart(run);
 		for (int i = 0; i < STEP_TURNS; i++)
-			sse_client_loop_run(loop, draw(run, TURN_MS));
+			sse_client_loop_run(loop, random_draw(TURN_MS));
 	}
 }
 
@@ -465,10 +386,10 @@ static void test_streams_every_event_comes_exactly_once(void **state)
 {
 	static const size_t two[] = {0, 1}, three[] = {2, 3, 0}, all[] = {3, 1, 2, 0};
 	struct buffer authorization = {0};
-	struct run run = {.random = mix(seed)};
+	struct run run = {0};
 
 	(void)state;
-	sign("{\"users\":[\"ada\",\"grace\"]}", &authorization);
+	credentials_bearer(SECRET, "{\"users\":[\"ada\",\"grace\"]}", &authorization);
 	open_subscriber(&run.subscribers[0], SSE_CLIENT_HTTP1, false, three, 3, authorization.base);
 	open_subscriber(&run.subscribers[1], SSE_CLIENT_HTTP2_PRIOR_KNOWLEDGE, false, three, 3,
 			authorization.base);
@@ -516,7 +437,7 @@ static void test_streams_refusal_names_the_stream(void **state)
 	struct buffer ada = {0};
 
 	(void)state;
-	sign("{\"users\":[\"ada\"]}", &ada);
+	credentials_bearer(SECRET, "{\"users\":[\"ada\"]}", &ada);
 	check_answer("/streams?s=/users/ada/orders&s=/users/grace/orders", ada.base, 403,
 		     "/users/grace/orders: The token does not give access");
 	check_answer("/streams?s=/topics/alerts&s=/users/ada/orders", NULL, 401,
@@ -577,16 +498,6 @@ static void open_watch(struct watch *watch, const char *path, const char *field,
 						.last_event_id = id,
 						.retry_ms = 10,
 						.retry_limit_ms = 100});
-}
-
-/* How many of its events have this type. */
-static size_t count_type(const struct watch *watch, const char *type)
-{
-	size_t count = 0;
-
-	for (size_t i = 0; i < watch->count; i++)
-		count += !strcmp(watch->events[i].type, type);
-	return count;
 }
 
 struct wait {
@@ -656,8 +567,8 @@ static void test_streams_ids_of_records_come_back(void **state)
 	}
 	wait_for(&watch, "/topics/alerts#connected", NULL, 6);
 	wait_for(&watch, "/notes#connected", NULL, 6);
-	assert_int_equal(count_type(&watch, "/notes"), 5);
-	assert_int_equal(count_type(&watch, "/topics/alerts"), 5);
+	assert_int_equal(watch_count(&watch, "/notes"), 5);
+	assert_int_equal(watch_count(&watch, "/topics/alerts"), 5);
 	assert_int_equal(watch.count, 2 * 6 + 2 * 5);
 	watch_close(&watch);
 }
@@ -715,12 +626,13 @@ static void test_streams_revoked_token_ends_the_connection(void **state)
 	struct watch watch = {0}, stays = {0};
 
 	(void)state;
-	sign("{\"users\":[\"ada\"],\"jti\":\"login 7\"}", &revoked);
-	sign("{\"users\":[\"ada\"],\"jti\":\"login 8\"}", &other);
+	credentials_bearer(SECRET, "{\"users\":[\"ada\"],\"jti\":\"login 7\"}", &revoked);
+	credentials_bearer(SECRET, "{\"users\":[\"ada\"],\"jti\":\"login 8\"}", &other);
 	open_watch(&watch, path, revoked.base, NULL);
 	open_watch(&stays, path, other.base, NULL);
 	assert_true(watch_until(&watch, 3) && watch_until(&stays, 3));
-	execute("insert into revocation (kind, value) values ('jti', 'login 7')");
+	postgres_server_execute(&postgres,
+				"insert into revocation (kind, value) values ('jti', 'login 7')");
 	assert_true(watch_until_closed(&watch));
 	assert_int_equal(watch.count, 4);
 	assert_string_equal(strchr(watch.events[3].type, '#'), "#revoked");
@@ -743,18 +655,20 @@ static void test_streams_filters_narrow_their_stream(void **state)
 	struct wait wait = {&watch, "/narrowed", "a again", 1};
 
 	(void)state;
-	execute("insert into user_filter (subject, stream, pattern) values ('ada', 'narrowed', "
-		"'{\"value\": {\"text\": [{\"prefix\": \"b\"}]}}')");
-	sign("{\"sub\":\"ada\",\"role\":\"reader\"}", &field);
+	postgres_server_execute(
+	    &postgres,
+	    "insert into user_filter (subject, stream, pattern) values ('ada', 'narrowed', "
+	    "'{\"value\": {\"text\": [{\"prefix\": \"b\"}]}}')");
+	credentials_bearer(SECRET, "{\"sub\":\"ada\",\"role\":\"reader\"}", &field);
 	open_watch(&watch, "/streams?s=/narrowed&s=/notes", field.base, NULL);
 	assert_true(watch_until(&watch, 2));
 	send_note("x1", "a one");
 	send_note("x2", "b two");
 	wait_for(&watch, "/narrowed", "b two", 1);
 	wait_for(&watch, "/notes", "b two", 1);
-	assert_int_equal(count_type(&watch, "/narrowed"), 1);
-	assert_int_equal(count_type(&watch, "/notes"), 2);
-	execute("delete from user_filter");
+	assert_int_equal(watch_count(&watch, "/narrowed"), 1);
+	assert_int_equal(watch_count(&watch, "/notes"), 2);
+	postgres_server_execute(&postgres, "delete from user_filter");
 	/* The change comes by a notification: what was sent before it counted stays out. */
 	for (int i = 0; i < PATIENCE_MS / 100 && !has_come(&wait); i++) {
 		send_note("x3", "a again");
@@ -765,18 +679,16 @@ static void test_streams_filters_narrow_their_stream(void **state)
 	buffer_free(&field);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, open_loop, close_loop)
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    TEST(test_streams_refusal_names_the_stream),
-	    TEST(test_streams_methods_and_origins_are_as_with_one),
-	    TEST(test_streams_ids_of_records_come_back),
-	    TEST(test_streams_final_ids_end_their_streams),
-	    TEST(test_streams_revoked_token_ends_the_connection),
-	    TEST(test_streams_filters_narrow_their_stream),
-	    TEST(test_streams_every_event_comes_exactly_once),
+	    LOOP_TEST(test_streams_refusal_names_the_stream),
+	    LOOP_TEST(test_streams_methods_and_origins_are_as_with_one),
+	    LOOP_TEST(test_streams_ids_of_records_come_back),
+	    LOOP_TEST(test_streams_final_ids_end_their_streams),
+	    LOOP_TEST(test_streams_revoked_token_ends_the_connection),
+	    LOOP_TEST(test_streams_filters_narrow_their_stream),
+	    LOOP_TEST(test_streams_every_event_comes_exactly_once),
 	};
 
 	return cmocka_run_group_tests(tests, start, stop);

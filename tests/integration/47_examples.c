@@ -9,18 +9,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "base/mem.h"
 #include "lib/credentials.h"
 #include "lib/gateway_process.h"
 #include "lib/kafka_broker.h"
 #include "lib/kafka_producer.h"
+#include "lib/postgres_server.h"
 #include "lib/watch.h"
-#include "private_postgres.h"
 
 #define SECRET "0123456789abcdef0123456789abcdef"
 #define FOLDER "conf/examples"
 
-enum { PATIENCE_MS = 60000, MAX_RECORDS = 16, MAX_CLIENTS = 5, MAX_EVENTS = 16 };
+enum { MAX_RECORDS = 16, MAX_CLIENTS = 5, MAX_EVENTS = 16 };
 
 struct row {
 	const char *topic, *key, *value; /* value NULL: a tombstone */
@@ -239,15 +238,14 @@ static const struct example examples[] = {
 
 static struct kafka_broker broker;
 static struct kafka_producer *producer;
-static struct private_postgres *postgres;
-static char folder[CHILD_PATH_BYTES];
+static struct postgres_server postgres;
 
 static void write_secret(void)
 {
 	char path[CHILD_PATH_BYTES + 16];
 	FILE *file;
 
-	snprintf(path, sizeof(path), "%s/jwt.key", folder);
+	snprintf(path, sizeof(path), "%s/jwt.key", postgres.folder);
 	file = fopen(path, "w");
 	if (!file || fputs(SECRET "\n", file) < 0 || fclose(file))
 		child_die("%s cannot be written", path);
@@ -256,18 +254,13 @@ static void write_secret(void)
 
 static int start(void **state)
 {
-	char why[512];
-
 	(void)state;
-	child_make_folder(folder);
+	postgres_server_start(&postgres);
 	write_secret();
-	if (private_postgres_new(folder, NULL, &postgres, why) ||
-	    private_postgres_start(postgres, why))
-		child_die("PostgreSQL: %s", why);
 	kafka_broker_start(&broker);
 	producer = kafka_producer_new(broker.bootstrap, NULL);
 	setenv("SLUICE_KAFKA", broker.bootstrap, 1);
-	setenv("SLUICE_POSTGRES", private_postgres_url(postgres), 1);
+	setenv("SLUICE_POSTGRES", postgres.url, 1);
 	setenv("SLUICE_ADDRESS", "127.0.0.1", 1);
 	setenv("SLUICE_PORT", "0", 1);
 	return 0;
@@ -278,8 +271,7 @@ static int stop(void **state)
 	(void)state;
 	kafka_producer_free(producer);
 	kafka_broker_fini(&broker);
-	private_postgres_free(postgres);
-	child_remove_folder(folder);
+	postgres_server_fini(&postgres);
 	return 0;
 }
 
@@ -396,9 +388,7 @@ static void open_client(const struct client *client, struct watch *watch,
 	struct sse_client_options options = {.retry_ms = 10, .retry_limit_ms = 10};
 
 	if (client->claims) {
-		buffer_append_text(&field, "Authorization: Bearer ");
-		credentials_sign_hs256(SECRET, client->claims, &field);
-		header = buffer_text(&field);
+		header = credentials_bearer(SECRET, client->claims, &field);
 		options.headers = &header;
 		options.header_count = 1;
 	}
@@ -447,10 +437,7 @@ static void run_example(void **state)
 	produce(example->before);
 	snprintf(path, sizeof(path), FOLDER "/%s.json", example->name);
 	config = child_read_file(path);
-	gateway_process_init(&gateway);
-	gateway_process_configure(&gateway, config);
-	gateway_process_start(&gateway);
-	gateway_process_wait_ready(&gateway, PATIENCE_MS);
+	gateway_process_launch(&gateway, config);
 	run_clients(example, gateway.url);
 	assert_int_equal(gateway_process_stop(&gateway), 0);
 	gateway_process_fini(&gateway);

@@ -12,7 +12,6 @@
 #include <stdint.h>
 
 #include <cmocka.h>
-#include <libpq-fe.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -21,9 +20,10 @@
 #include "lib/gateway_process.h"
 #include "lib/kafka_broker.h"
 #include "lib/kafka_producer.h"
+#include "lib/postgres_server.h"
+#include "lib/random.h"
 #include "lib/sse_client.h"
 #include "life_promise.h"
-#include "private_postgres.h"
 
 #define SECRET "0123456789abcdef0123456789abcdef"
 
@@ -131,16 +131,15 @@ struct client {
 
 static struct kafka_broker broker;
 static struct kafka_producer *producer;
-static char postgres_folder[CHILD_PATH_BYTES], folder[CHILD_PATH_BYTES];
-static char ca_file[CHILD_PATH_BYTES + 16];
-static struct private_postgres *postgres;
+static char folder[CHILD_PATH_BYTES];
+static char ca_file[CREDENTIALS_PATH_BYTES];
+static struct postgres_server postgres;
 static struct gateway_process replicas[REPLICAS];
 static char ports[REPLICAS][2][8];
 static bool up[REPLICAS];
 static struct sse_client_loop *loop;
 static struct client clients[MAX_CLIENTS];
 static size_t client_count;
-static uint64_t randomness;
 static uint32_t steps_of[TASKS];
 static bool is_late_open[TASKS];
 static unsigned refused;
@@ -148,15 +147,6 @@ static unsigned refused;
 static const char *const sources[] = {"window", "kafka", "journal"};
 enum { SOURCES = 3 };
 static double replays[SOURCES]; /* of gateways that have gone */
-
-static uint32_t draw(uint32_t below)
-{
-	uint64_t x = randomness += 0x9e3779b97f4a7c15u;
-
-	x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
-	x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
-	return (uint32_t)((x ^ (x >> 31)) % below);
-}
 
 /* In a connection of several streams the type begins with the stream's. */
 static struct lane *lane_of(struct client *client, const char **type)
@@ -236,7 +226,7 @@ static void make_url(const struct client *client, int replica, struct buffer *ur
 
 static int choose_replica(const struct client *client)
 {
-	return client->home >= 0 ? client->home : (int)draw(REPLICAS);
+	return client->home >= 0 ? client->home : (int)random_draw(REPLICAS);
 }
 
 static void connect_with(struct client *client, const char *id)
@@ -246,8 +236,7 @@ static void connect_with(struct client *client, const char *id)
 
 	make_url(client, choose_replica(client), &url);
 	buffer_append_format(&claims, "{\"sub\":\"%s\",\"role\":\"reader\"}", client->subject);
-	buffer_append_text(&token, "Authorization: Bearer ");
-	credentials_sign_hs256(SECRET, buffer_text(&claims), &token);
+	credentials_bearer(SECRET, buffer_text(&claims), &token);
 	const char *const fields[] = {buffer_text(&token), "Content-Type: application/json"};
 
 	client->sse = sse_client_open(
@@ -262,7 +251,7 @@ static void connect_with(struct client *client, const char *id)
 					       .own_connection =
 						   client->http == SSE_CLIENT_HTTP2_PRIOR_KNOWLEDGE,
 					       .eager = true,
-					       .retry_ms = 1 + draw(40),
+					       .retry_ms = 1 + random_draw(40),
 					       .retry_limit_ms = 50,
 					       .on_event = on_event,
 					       .on_comment = on_comment,
@@ -595,15 +584,15 @@ static void send_event(struct event event)
 
 static void send_any(void)
 {
-	uint32_t shape = draw(24);
+	uint32_t shape = random_draw(24);
 	struct event event = {
-	    .topic = draw(6) ? EVENTS : MORE,
+	    .topic = random_draw(6) ? EVENTS : MORE,
 	    .shape = shape < SHAPES ? shape : PLAIN,
-	    .partition = draw(PARTITIONS),
-	    .user = draw(USERS),
-	    .level = draw(LEVELS),
-	    .rank = draw(RANKS),
-	    .padding = draw(250),
+	    .partition = random_draw(PARTITIONS),
+	    .user = random_draw(USERS),
+	    .level = random_draw(LEVELS),
+	    .rank = random_draw(RANKS),
+	    .padding = random_draw(250),
 	    .closes = -1,
 	};
 
@@ -681,17 +670,6 @@ static void wait_for_marks(void)
 	}
 }
 
-static PGresult *ask(const char *sql, ExecStatusType expected)
-{
-	PGconn *connection = PQconnectdb(private_postgres_url(postgres));
-	PGresult *result = PQexec(connection, sql);
-
-	if (PQresultStatus(result) != expected)
-		child_die("%s: %s", sql, PQerrorMessage(connection));
-	PQfinish(connection);
-	return result;
-}
-
 /* One of the value, one of the headers, which a tombstone has as well. All in one transaction. */
 static void set_filters(void)
 {
@@ -722,7 +700,7 @@ static void set_filters(void)
 				     buffer_text(&by_value), buffer_text(&by_value),
 				     buffer_text(&by_header));
 	buffer_append_text(&sql, "commit");
-	PQclear(ask(buffer_text(&sql), PGRES_COMMAND_OK));
+	postgres_server_execute(&postgres, buffer_text(&sql));
 	buffer_free(&by_value);
 	buffer_free(&by_header);
 	buffer_free(&sql);
@@ -731,9 +709,7 @@ static void set_filters(void)
 /* All journals of the topic `events` have all that was sent. */
 static void wait_journaled(void)
 {
-	uint64_t deadline_ms = clock_monotonic_ms() + PATIENCE_MS;
 	int64_t all = 0;
-	int journals = 0;
 	char sql[256];
 
 	for (int p = 0; p < PARTITIONS; p++)
@@ -743,28 +719,21 @@ static void wait_journaled(void)
 		 " join journal_feed using (feed_id) where 'events' = any (topics)"
 		 " group by feed_id) f where s = %lld",
 		 (long long)all);
-	while (journals != JOURNALS) {
-		PGresult *result = ask(sql, PGRES_TUPLES_OK);
-
-		journals = atoi(PQgetvalue(result, 0, 0));
-		PQclear(result);
-		if (clock_monotonic_ms() > deadline_ms)
-			child_die("the journal does not catch up: %s", sql);
-		child_sleep_ms(TURN_MS);
-	}
+	postgres_server_wait(&postgres, sql, JOURNALS);
 }
 
 /* At any byte of what comes next, or at once; half of them go on elsewhere. */
 static void cut_somebody(void)
 {
-	struct client *client = &clients[draw((uint32_t)client_count)];
+	struct client *client = &clients[random_draw((uint32_t)client_count)];
 	struct buffer url = {0};
 
 	if (!client->sse)
 		return;
 	make_url(client, choose_replica(client), &url);
-	if (draw(3))
-		sse_client_cut_after(client->sse, 1 + draw(1u << draw(MAX_CUT_BITS + 1)));
+	if (random_draw(3))
+		sse_client_cut_after(client->sse,
+				     1 + random_draw(1u << random_draw(MAX_CUT_BITS + 1)));
 	else
 		sse_client_cut(client->sse);
 	sse_client_set_url(client->sse, buffer_text(&url));
@@ -800,10 +769,10 @@ static void start_missing(void)
  */
 static void take_one_down(void)
 {
-	int replica = (int)draw(REPLICAS);
+	int replica = (int)random_draw(REPLICAS);
 
 	count_replays(replica);
-	if (draw(3))
+	if (random_draw(3))
 		gateway_process_kill(&replicas[replica]);
 	else
 		assert_int_equal(gateway_process_stop(&replicas[replica]), 0);
@@ -812,7 +781,7 @@ static void take_one_down(void)
 
 static void play_phase(void)
 {
-	uint32_t restart = draw(STEPS);
+	uint32_t restart = random_draw(STEPS);
 
 	for (uint32_t step = 0; step < STEPS; step++) {
 		start_missing();
@@ -822,7 +791,7 @@ static void play_phase(void)
 		if (step == restart)
 			take_one_down();
 		for (int i = 0; i < STEP_TURNS; i++)
-			run_turn(draw(TURN_MS));
+			run_turn(random_draw(TURN_MS));
 	}
 	start_missing();
 }
@@ -925,42 +894,26 @@ static void test_life_promise_holds(void **state)
 		assert_true(replays[i] > 0);
 }
 
-static void make_certificate(void)
-{
-	char key_file[CHILD_PATH_BYTES + 16];
-
-	child_make_folder(folder);
-	snprintf(ca_file, sizeof(ca_file), "%s/cert.pem", folder);
-	snprintf(key_file, sizeof(key_file), "%s/key.pem", folder);
-	credentials_write_certificate(ca_file, key_file);
-}
-
 static void set_environment(void)
 {
 	setenv("LIFE_FOLDER", folder, 1);
 	setenv("LIFE_KAFKA", broker.bootstrap, 1);
-	setenv("LIFE_POSTGRES", private_postgres_url(postgres), 1);
+	setenv("LIFE_POSTGRES", postgres.url, 1);
 	/* After a restart windows are empty, or have all. */
-	setenv("LIFE_WARM", draw(2) ? "0s" : "5m", 1);
+	setenv("LIFE_WARM", random_draw(2) ? "0s" : "5m", 1);
 }
 
 static int start(void **state)
 {
-	const char *given = getenv("SLUICE_TEST_SEED");
-	char why[512];
-
 	(void)state;
-	randomness = given ? strtoull(given, NULL, 10) : (uint64_t)clock_unix_ms();
-	fprintf(stderr, "SLUICE_TEST_SEED=%llu\n", (unsigned long long)randomness);
+	random_start();
 	kafka_broker_start(&broker);
 	for (int t = 0; t < TOPICS; t++)
 		kafka_broker_create_topic(&broker, topics[t], PARTITIONS);
 	producer = kafka_producer_new(broker.bootstrap, NULL);
-	child_make_folder(postgres_folder);
-	if (private_postgres_new(postgres_folder, NULL, &postgres, why) ||
-	    private_postgres_start(postgres, why))
-		child_die("PostgreSQL: %s", why);
-	make_certificate();
+	postgres_server_start(&postgres);
+	child_make_folder(folder);
+	credentials_write_certificate(folder, ca_file);
 	set_environment();
 	loop = sse_client_loop_new();
 	for (int i = 0; i < REPLICAS; i++) {
@@ -987,8 +940,7 @@ static int stop(void **state)
 	}
 	kafka_producer_free(producer);
 	kafka_broker_fini(&broker);
-	private_postgres_free(postgres);
-	child_remove_folder(postgres_folder);
+	postgres_server_fini(&postgres);
 	child_remove_folder(folder);
 	return 0;
 }

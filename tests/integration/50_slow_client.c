@@ -104,7 +104,7 @@ static struct kafka_broker broker;
 static struct kafka_producer *producer;
 static struct gateway_process gateway;
 static struct sse_client_loop *loop;
-static char ca_file[CHILD_PATH_BYTES + 16];
+static char ca_file[CREDENTIALS_PATH_BYTES];
 
 struct reader {
 	struct ledger ledger;
@@ -533,16 +533,11 @@ static int stop(void **state)
 
 static void start_gateway(const char *text)
 {
-	char key_file[CHILD_PATH_BYTES + 16];
-
 	gateway_process_init(&gateway);
-	snprintf(ca_file, sizeof(ca_file), "%s/cert.pem", gateway.folder);
-	snprintf(key_file, sizeof(key_file), "%s/key.pem", gateway.folder);
-	credentials_write_certificate(ca_file, key_file);
+	credentials_write_certificate(gateway.folder, ca_file);
 	setenv("SLOW_FOLDER", gateway.folder, 1);
 	gateway_process_configure(&gateway, text);
-	gateway_process_start(&gateway);
-	gateway_process_wait_ready(&gateway, PATIENCE_MS);
+	gateway_process_start_ready(&gateway);
 }
 
 static int start_large(void **state)

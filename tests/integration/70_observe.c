@@ -19,6 +19,7 @@
 #include "lib/http_client.h"
 #include "lib/kafka_broker.h"
 #include "lib/kafka_producer.h"
+#include "lib/loop.h"
 #include "lib/watch.h"
 
 /* clang-format off */
@@ -49,12 +50,9 @@ static const char promtool[] = "build/tools/usr/bin/promtool";
 static struct kafka_broker broker;
 static struct gateway_process gateway;
 static struct kafka_producer *producer;
-static struct sse_client_loop *loop;
 
 static int start(void **state)
 {
-	char port[8];
-
 	(void)state;
 	if (access(promtool, X_OK))
 		child_die("%s is missing: `tests/deps.sh test` unpacks it", promtool);
@@ -63,12 +61,10 @@ static int start(void **state)
 	kafka_broker_create_topic(&broker, "small", 1);
 	producer = kafka_producer_new(broker.bootstrap, NULL);
 	gateway_process_init(&gateway);
-	snprintf(port, sizeof(port), "%u", child_free_port());
-	setenv("OBSERVE_PORT", port, 1);
+	child_export_port("OBSERVE_PORT");
 	setenv("OBSERVE_KAFKA", broker.bootstrap, 1);
 	gateway_process_configure(&gateway, config);
-	gateway_process_start(&gateway);
-	gateway_process_wait_ready(&gateway, PATIENCE_MS);
+	gateway_process_start_ready(&gateway);
 	return 0;
 }
 
@@ -78,20 +74,6 @@ static int stop(void **state)
 	kafka_producer_free(producer);
 	gateway_process_fini(&gateway);
 	kafka_broker_fini(&broker);
-	return 0;
-}
-
-static int open_loop(void **state)
-{
-	(void)state;
-	loop = sse_client_loop_new();
-	return 0;
-}
-
-static int close_loop(void **state)
-{
-	(void)state;
-	sse_client_loop_free(loop);
 	return 0;
 }
 
@@ -496,20 +478,18 @@ static void test_observe_threads_have_names(void **state)
 			fail_msg("no thread %s", names[i]);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, open_loop, close_loop)
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    TEST(test_observe_admin_paths_are_on_their_listener_alone),
-	    TEST(test_observe_threads_have_names),
-	    TEST(test_observe_readyz_names_a_missing_topic_until_it_is_made),
-	    TEST(test_observe_counters_count),
-	    TEST(test_observe_replays_and_gaps_count),
-	    TEST(test_observe_metrics_pass_promtool),
-	    TEST(test_observe_kafka_that_stops_and_comes_back_is_seen),
-	    TEST(test_observe_gateway_that_starts_before_kafka_is_not_ready),
-	    TEST(test_observe_log_is_json_lines),
+	    LOOP_TEST(test_observe_admin_paths_are_on_their_listener_alone),
+	    LOOP_TEST(test_observe_threads_have_names),
+	    LOOP_TEST(test_observe_readyz_names_a_missing_topic_until_it_is_made),
+	    LOOP_TEST(test_observe_counters_count),
+	    LOOP_TEST(test_observe_replays_and_gaps_count),
+	    LOOP_TEST(test_observe_metrics_pass_promtool),
+	    LOOP_TEST(test_observe_kafka_that_stops_and_comes_back_is_seen),
+	    LOOP_TEST(test_observe_gateway_that_starts_before_kafka_is_not_ready),
+	    LOOP_TEST(test_observe_log_is_json_lines),
 	};
 
 	return cmocka_run_group_tests(tests, start, stop);

@@ -8,7 +8,6 @@
 #include <cmocka.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <libpq-fe.h>
 #include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
@@ -23,8 +22,8 @@
 #include "lib/http_client.h"
 #include "lib/kafka_broker.h"
 #include "lib/kafka_producer.h"
+#include "lib/postgres_server.h"
 #include "lib/watch.h"
-#include "private_postgres.h"
 
 enum {
 	PARTITIONS = 4,
@@ -81,51 +80,22 @@ static const char config_before[] = JSON(
 static struct kafka_broker broker;
 static struct kafka_producer *producer;
 static char folder[CHILD_PATH_BYTES];
-static struct private_postgres *postgres;
+static struct postgres_server postgres;
 static struct gateway_process gateways[GATEWAYS];
 static struct sse_client_loop *loop;
 static char topic[64];
 static int sent; /* on the test's topic */
 
-static void start_postgres(void)
+static long long ask(const char *sql)
 {
-	char why[512];
-
-	if (private_postgres_start(postgres, why))
-		child_die("PostgreSQL does not start: %s", why);
+	return postgres_server_ask(&postgres, sql);
 }
 
-/* The first value of the first row, the caller's to free(); NULL: PostgreSQL does not answer. */
-static char *try_to_ask(const char *statement)
+static void remove_all(void)
 {
-	PGconn *sql = PQconnectdb(getenv("JOURNAL_POSTGRES"));
-	PGresult *result = PQexec(sql, statement);
-	ExecStatusType status = PQresultStatus(result);
-	char *value = NULL;
-
-	if (status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK)
-		value = strdup(PQntuples(result) ? PQgetvalue(result, 0, 0) : "");
-	PQclear(result);
-	PQfinish(sql);
-	return value;
-}
-
-static long long ask(const char *statement)
-{
-	char *value = try_to_ask(statement);
-	long long number = value ? atoll(value) : -1;
-
-	free(value);
-	return number;
-}
-
-static void execute(const char *statement)
-{
-	char *value = try_to_ask(statement);
-
-	if (!value)
-		child_die("%s", statement);
-	free(value);
+	postgres_server_execute(&postgres,
+				"set client_min_messages = warning; drop schema public cascade;"
+				" create schema public");
 }
 
 /* Records `sent` … `sent + count - 1`: partition, user, kind and id follow from the number. */
@@ -182,7 +152,7 @@ static void assert_exactly(const char *stream, int count)
 		 " (select count(*) from e join journal_offset o using (feed_id, topic, partition)"
 		 "  where e.\"offset\" >= o.first_offset and e.\"offset\" < o.next_offset))",
 		 stream);
-	found = try_to_ask(statement);
+	found = postgres_server_query(&postgres, statement);
 	char expected[128];
 	snprintf(expected, sizeof(expected), "%d %d %d %d", count, count, count, count);
 	if (!found || strcmp(found, expected) != 0)
@@ -325,9 +295,9 @@ static void test_journal_postgres_killed(void **state)
 	wait_for_partitions(&gateways[1], PARTITIONS / 2);
 	for (int i = 0; i < 4; i++) {
 		send_slowly(4000, 10);
-		private_postgres_kill(postgres);
+		private_postgres_kill(postgres.cluster);
 		send_slowly(2000, 5);
-		start_postgres();
+		postgres_server_restart(&postgres);
 	}
 	assert_complete();
 }
@@ -341,11 +311,11 @@ static void test_journal_zombie_writes_nothing(void **state)
 	wait_for_partitions(&gateways[0], PARTITIONS / 2);
 	send_events(2000);
 	assert_complete();
-	private_postgres_pause(postgres);
+	private_postgres_pause(postgres.cluster);
 	send_slowly(3000, 10);
 	child_sleep_ms(1000);
 	kill(gateways[0].child.pid, SIGSTOP);
-	private_postgres_resume(postgres);
+	private_postgres_resume(postgres.cluster);
 	send_slowly(3000, 10);
 	assert_complete();
 	wait_for_partitions(&gateways[1], PARTITIONS);
@@ -380,7 +350,7 @@ static void test_journal_postgres_stopped_for_a_while(void **state)
 	send_events(1000);
 	assert_complete();
 	assert_true(watch_open_connected(&watch, loop, gateways[0].url, "/all", NULL));
-	private_postgres_stop(postgres);
+	private_postgres_stop(postgres.cluster);
 	for (int i = 0; i < 40; i++) {
 		send_events(1);
 		assert_live(&watch, 1 + (size_t)i, 1000 + i, 1);
@@ -388,10 +358,9 @@ static void test_journal_postgres_stopped_for_a_while(void **state)
 	send_events(5000);
 	wait_ready_with(&gateways[0], "\"journal\":{\"ok\":false");
 	wait_for_metric(&gateways[0], "sluice_journal_ok", 0);
-	gateway_process_start(&gateways[1]);
-	gateway_process_wait_ready(&gateways[1], PATIENCE_MS);
+	gateway_process_start_ready(&gateways[1]);
 	wait_ready_with(&gateways[1], "\"journal\":{\"ok\":false");
-	start_postgres();
+	postgres_server_restart(&postgres);
 	assert_complete();
 	wait_ready_with(&gateways[0], "\"journal\":{\"ok\":true");
 	assert_int_equal(gateway_process_count_log(&gateways[0], "the journal is not written"), 1);
@@ -423,17 +392,16 @@ static bool mount_small(void)
 	}
 	give_to_server(small);
 	snprintf(statement, sizeof(statement), "create tablespace small location '%s'", small);
-	execute(statement);
-	execute("alter role sluice set default_tablespace = small");
+	postgres_server_execute(&postgres, statement);
+	postgres_server_execute(&postgres, "alter role sluice set default_tablespace = small");
 	return true;
 }
 
 static void unmount_small(void)
 {
-	execute("alter role sluice reset default_tablespace");
-	execute("set client_min_messages = warning; drop schema public cascade;"
-		" create schema public");
-	execute("drop tablespace small");
+	postgres_server_execute(&postgres, "alter role sluice reset default_tablespace");
+	remove_all();
+	postgres_server_execute(&postgres, "drop tablespace small");
 	if (umount(small))
 		child_die("%s: %s", small, strerror(errno));
 	rmdir(small);
@@ -605,16 +573,11 @@ static void test_journal_transactions(void **state)
 
 static int start(void **state)
 {
-	char cluster[CHILD_PATH_BYTES + 16], why[512];
-
 	(void)state;
 	child_make_folder(folder);
 	chmod(folder, 0755);
-	snprintf(cluster, sizeof(cluster), "%s/cluster", folder);
-	if (private_postgres_new(cluster, NULL, &postgres, why))
-		child_die("no PostgreSQL: %s", why);
-	start_postgres();
-	setenv("JOURNAL_POSTGRES", private_postgres_url(postgres), 1);
+	postgres_server_start(&postgres);
+	setenv("JOURNAL_POSTGRES", postgres.url, 1);
 	kafka_broker_start(&broker);
 	setenv("JOURNAL_KAFKA", broker.bootstrap, 1);
 	producer = kafka_producer_new(broker.bootstrap, NULL);
@@ -628,7 +591,7 @@ static int stop(void **state)
 	sse_client_loop_free(loop);
 	kafka_producer_free(producer);
 	kafka_broker_fini(&broker);
-	private_postgres_free(postgres);
+	postgres_server_fini(&postgres);
 	child_remove_folder(folder);
 	return 0;
 }
@@ -642,8 +605,7 @@ static int set_up(void **state)
 	setenv("JOURNAL_TOPIC", topic, 1);
 	kafka_broker_create_topic(&broker, topic, PARTITIONS);
 	sent = 0;
-	execute("set client_min_messages = warning; drop schema public cascade;"
-		" create schema public");
+	remove_all();
 	for (int i = 0; i < GATEWAYS; i++) {
 		gateway_process_init(&gateways[i]);
 		gateway_process_configure(&gateways[i], config);

@@ -60,14 +60,14 @@ static void test_journal_replay_without_postgres_is_kafkas(void **state)
 	(void)state;
 	miss_much(&subscriber, 5000);
 	from_journal = metric_of_all("sluice_replays_total{source=\"journal\"}");
-	private_postgres_stop(postgres);
+	private_postgres_stop(postgres.cluster);
 	subscribe(&subscriber, 1, "/users/u3", subscriber.last_event_id);
 	expect_all(&subscriber);
 	assert_int_equal(subscriber.gaps, 0);
 	assert_true(metric_of_all("sluice_replays_total{source=\"journal\"}") == from_journal);
 	assert_true(metric_of_all("sluice_replays_total{source=\"kafka\"}") >= 1);
 	assert_true(metric_of_all("sluice_journal_fallbacks_total") >= 1);
-	start_postgres();
+	postgres_server_restart(&postgres);
 	subscriber_fini(&subscriber);
 }
 
@@ -80,12 +80,12 @@ static void test_journal_replay_waits_for_postgres_where_kafka_has_nothing(void 
 	miss_much(&subscriber, 5000);
 	wait_journaled();
 	forget_in_kafka(0);
-	private_postgres_kill(postgres);
+	private_postgres_kill(postgres.cluster);
 	subscribe(&subscriber, 1, "/users/u3", subscriber.last_event_id);
 	for (int i = 0; i < 50; i++)
 		sse_client_loop_run(loop, TURN_MS);
 	assert_false(ledger_complete(&subscriber.ledger));
-	start_postgres();
+	postgres_server_restart(&postgres);
 	expect_all(&subscriber);
 	assert_int_equal(subscriber.gaps, 0);
 	subscriber_fini(&subscriber);
@@ -100,10 +100,10 @@ static void test_journal_replay_that_is_behind_goes_on_in_kafka(void **state)
 	miss_much(&subscriber, 8000);
 	wait_journaled();
 	forget_in_kafka(0);
-	private_postgres_pause(postgres);
+	private_postgres_pause(postgres.cluster);
 	send_events(8000);
 	owe_from(&subscriber, sent - 8000);
-	private_postgres_resume(postgres);
+	private_postgres_resume(postgres.cluster);
 	subscribe(&subscriber, 1, "/users/u3", subscriber.last_event_id);
 	expect_all(&subscriber);
 	assert_int_equal(subscriber.gaps, 0);

@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "journal_replay.h"
+#include "lib/random.h"
 
 enum {
 	STEPS = 40,
@@ -27,18 +28,8 @@ enum {
 static struct subscriber subscribers[SUBSCRIBERS];
 static char paths[SUBSCRIBERS][32];
 static bool up[REPLICAS];
-static uint64_t randomness;
 /* Of gateways that were killed. */
 static double from_journal, from_kafka;
-
-static uint32_t draw(uint32_t below)
-{
-	randomness += 0x9e3779b97f4a7c15u;
-	uint64_t x = randomness;
-	x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
-	x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
-	return (uint32_t)((x ^ (x >> 31)) % below);
-}
 
 static void connect_all(void)
 {
@@ -50,7 +41,7 @@ static void connect_all(void)
 		else
 			snprintf(paths[i], sizeof(paths[i]), "/all");
 		subscriber_init(&subscribers[i], paths[i], user);
-		subscribe(&subscribers[i], (int)draw(REPLICAS), paths[i], NULL);
+		subscribe(&subscribers[i], (int)random_draw(REPLICAS), paths[i], NULL);
 		assert_true(
 		    sse_client_loop_until(loop, is_connected, &subscribers[i], PATIENCE_MS));
 	}
@@ -68,12 +59,13 @@ static void send_step(void)
 /* Half of them go on at another gateway. */
 static void cut_somebody(void)
 {
-	uint32_t i = draw(SUBSCRIBERS);
+	uint32_t i = random_draw(SUBSCRIBERS);
 	char url[128];
 
-	snprintf(url, sizeof(url), "http://127.0.0.1:%s%s", ports[draw(REPLICAS)], paths[i]);
-	if (draw(3))
-		sse_client_cut_after(subscribers[i].client, 1 + draw(1u << draw(MAX_CUT_BITS + 1)));
+	snprintf(url, sizeof(url), "http://127.0.0.1:%s%s", ports[random_draw(REPLICAS)], paths[i]);
+	if (random_draw(3))
+		sse_client_cut_after(subscribers[i].client,
+				     1 + random_draw(1u << random_draw(MAX_CUT_BITS + 1)));
 	else
 		sse_client_cut(subscribers[i].client);
 	sse_client_set_url(subscribers[i].client, url);
@@ -87,7 +79,7 @@ static void count_replays(struct gateway_process *gateway)
 
 static void kill_somebody(void)
 {
-	uint32_t i = draw(REPLICAS);
+	uint32_t i = random_draw(REPLICAS);
 
 	count_replays(&replicas[i]);
 	gateway_process_kill(&replicas[i]);
@@ -105,7 +97,7 @@ static void start_killed(void)
 static void run_loop(void)
 {
 	for (int i = 0; i < STEP_TURNS; i++)
-		sse_client_loop_run(loop, draw(TURN_MS));
+		sse_client_loop_run(loop, random_draw(TURN_MS));
 }
 
 /* Somebody breaks: a step of several is quiet, that what is away comes back. */
@@ -116,19 +108,19 @@ static void break_something(int step)
 		kill_somebody();
 		break;
 	case 3:
-		private_postgres_kill(postgres);
+		private_postgres_kill(postgres.cluster);
 		run_loop();
-		start_postgres();
+		postgres_server_restart(&postgres);
 		break;
 	case 5:
-		private_postgres_pause(postgres);
+		private_postgres_pause(postgres.cluster);
 		run_loop();
-		private_postgres_resume(postgres);
+		private_postgres_resume(postgres.cluster);
 		break;
 	case 6:
 	case 7:
 		/* Ingest of all gateways has them: who is up reads faster than the journal. */
-		forget_in_kafka(draw(20));
+		forget_in_kafka(random_draw(20));
 		break;
 	}
 }
@@ -144,7 +136,7 @@ static void come_back_as_a_crowd(void)
 	wait_journaled();
 	forget_in_kafka(0);
 	for (int i = 0; i < SUBSCRIBERS; i++)
-		subscribe(&subscribers[i], (int)draw(REPLICAS), paths[i],
+		subscribe(&subscribers[i], (int)random_draw(REPLICAS), paths[i],
 			  subscribers[i].last_event_id);
 }
 
@@ -204,10 +196,7 @@ static void test_journal_promise_holds(void **state)
 
 static int start(void **state)
 {
-	const char *text = getenv("SLUICE_TEST_SEED");
-
-	randomness = text ? strtoull(text, NULL, 10) : (uint64_t)clock_unix_ms();
-	fprintf(stderr, "SLUICE_TEST_SEED=%llu\n", (unsigned long long)randomness);
+	random_start();
 	return start_servers(state);
 }
 

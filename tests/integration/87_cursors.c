@@ -11,14 +11,14 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
-#include "base/mem.h"
 #include "lib/credentials.h"
 #include "lib/gateway_process.h"
 #include "lib/http_client.h"
 #include "lib/kafka_broker.h"
 #include "lib/kafka_producer.h"
+#include "lib/loop.h"
+#include "lib/postgres_server.h"
 #include "lib/watch.h"
-#include "private_postgres.h"
 
 #define SECRET "0123456789abcdef0123456789abcdef"
 
@@ -46,46 +46,26 @@ static const char config[] = JSON(
 
 static struct kafka_broker broker;
 static struct kafka_producer *producer;
-static char postgres_folder[CHILD_PATH_BYTES];
-static struct private_postgres *postgres;
+static struct postgres_server postgres;
 static struct gateway_process replicas[REPLICAS];
-static struct sse_client_loop *loop;
-
-static void must(int rc, const char *why)
-{
-	if (rc)
-		child_die("PostgreSQL: %s", why);
-}
-
-static void start_postgres(void)
-{
-	char why[512];
-
-	must(private_postgres_start(postgres, why), why);
-}
 
 static void start_replica(int number, const char *save, const char *topic)
 {
 	setenv("CURSORS_SAVE", save, 1);
 	setenv("CURSORS_TOPIC", topic, 1);
-	gateway_process_start(&replicas[number]);
-	gateway_process_wait_ready(&replicas[number], PATIENCE_MS);
+	gateway_process_start_ready(&replicas[number]);
 }
 
 static int start(void **state)
 {
-	char why[512];
-
 	(void)state;
-	child_make_folder(postgres_folder);
-	must(private_postgres_new(postgres_folder, NULL, &postgres, why), why);
-	start_postgres();
+	postgres_server_start(&postgres);
 	kafka_broker_start(&broker);
 	kafka_broker_create_topic(&broker, "events", 1);
 	kafka_broker_create_topic(&broker, "others", 1);
 	producer = kafka_producer_new(broker.bootstrap, NULL);
 	setenv("CURSORS_KAFKA", broker.bootstrap, 1);
-	setenv("CURSORS_POSTGRES", private_postgres_url(postgres), 1);
+	setenv("CURSORS_POSTGRES", postgres.url, 1);
 	for (int i = 0; i < REPLICAS; i++) {
 		gateway_process_init(&replicas[i]);
 		gateway_process_configure(&replicas[i], config);
@@ -101,15 +81,7 @@ static int stop(void **state)
 		gateway_process_fini(&replicas[i]);
 	kafka_producer_free(producer);
 	kafka_broker_fini(&broker);
-	private_postgres_free(postgres);
-	child_remove_folder(postgres_folder);
-	return 0;
-}
-
-static int close_loop(void **state)
-{
-	(void)state;
-	sse_client_loop_free(loop);
+	postgres_server_fini(&postgres);
 	return 0;
 }
 
@@ -151,8 +123,7 @@ static void settle(void)
 
 static int open_loop(void **state)
 {
-	(void)state;
-	loop = sse_client_loop_new();
+	loop_open(state);
 	settle();
 	return 0;
 }
@@ -164,9 +135,7 @@ static const char *bearer(const char *subject, struct buffer *field)
 
 	if (subject)
 		snprintf(claims, sizeof(claims), "{\"sub\":\"%s\"}", subject);
-	buffer_append_text(field, "Authorization: Bearer ");
-	credentials_sign_hs256(SECRET, claims, field);
-	return buffer_text(field);
+	return credentials_bearer(SECRET, claims, field);
 }
 
 /* A client, and how many of its events were looked at. */
@@ -224,35 +193,14 @@ static const char *last_id(const struct page *page)
 	return page->watch.events[page->watch.count - 1].id;
 }
 
-/* `sluice cursor …` on the first replica's configuration; what it says, the caller's to free(). */
-static char *run_command(const char *const *arguments, int *status)
-{
-	const char *argv[16] = {getenv("SLUICE_BINARY"), "cursor"};
-	struct child child;
-	size_t count = 2;
-	char *all, *said;
-
-	while (*arguments)
-		argv[count++] = *arguments++;
-	argv[count++] = "--config";
-	argv[count] = replicas[0].config;
-	child_init(&child, "cursor");
-	child_start(&child, argv);
-	*status = child_wait(&child, PATIENCE_MS);
-	all = child_read_file(child.log);
-	said = mem_strdup(all + child.log_start);
-	free(all);
-	return said;
-}
-
 /* The event id of a subject's cursor on a stream; "" where there is none. Static. */
 static const char *stands_at(const char *subject, const char *stream, const char *name)
 {
 	static char id[1024];
-	const char *const arguments[] = {"list", "--subject", subject, "--stream",
-					 stream, "--name",    name,    NULL};
+	const char *const arguments[] = {"cursor", "list",   "--subject", subject, "--stream",
+					 stream,   "--name", name,        NULL};
 	int status;
-	char *said = run_command(arguments, &status);
+	char *said = gateway_process_run(&replicas[0], arguments, &status);
 	json_t *row = json_loads(said, JSON_DISABLE_EOF_CHECK, NULL);
 
 	assert_int_equal(status, 0);
@@ -495,7 +443,7 @@ static void test_cursors_without_postgresql_are_asked_to_come_back(void **state)
 	produce(600);
 	expect(&with, 600, 600);
 	expect(&without, 600, 600);
-	private_postgres_kill(postgres);
+	private_postgres_kill(postgres.cluster);
 	assert_unavailable();
 	produce(601);
 	expect(&with, 601, 601);
@@ -506,7 +454,7 @@ static void test_cursors_without_postgresql_are_asked_to_come_back(void **state)
 	open_at(&back, &joe, "/events?cursor=page");
 	expect(&back, 601, 601);
 	assert_unavailable();
-	start_postgres();
+	postgres_server_restart(&postgres);
 	produce(602);
 	expect(&back, 602, 602);
 	close_and_await_saved(&back, "joe", "page");
@@ -521,9 +469,9 @@ static void test_cursors_with_postgresql_silent_are_asked_to_come_back(void **st
 	struct page page;
 
 	(void)state;
-	private_postgres_pause(postgres);
+	private_postgres_pause(postgres.cluster);
 	assert_unavailable();
-	private_postgres_resume(postgres);
+	private_postgres_resume(postgres.cluster);
 	open_at(&page, &joe, "/events?cursor=other");
 	produce(650);
 	expect(&page, 650, 650);
@@ -599,10 +547,10 @@ static void test_cursors_of_other_topics_are_a_gap(void **state)
  * stream does not bring its back. */
 static void test_cursors_are_listed_and_deleted_by_the_command_line(void **state)
 {
-	static const char *const list[] = {"list", "--subject", "uma", NULL};
-	static const char *const delete_all[] = {"delete", NULL};
-	static const char *const delete_one[] = {"delete", "--subject", "uma",
-						 "--name", "page",      NULL};
+	static const char *const list[] = {"cursor", "list", "--subject", "uma", NULL};
+	static const char *const delete_all[] = {"cursor", "delete", NULL};
+	static const char *const delete_one[] = {"cursor", "delete", "--subject", "uma",
+						 "--name", "page",   NULL};
 	const struct opening opening = {1, "uma", SSE_CLIENT_HTTP1, NULL};
 	double superseded = gateway_process_metric(
 	    &replicas[1], "sluice_cursor_saves_total{result=\"superseded\"}");
@@ -613,16 +561,16 @@ static void test_cursors_are_listed_and_deleted_by_the_command_line(void **state
 	(void)state;
 	open_at(&page, &opening, "/events?cursor=page");
 	open_at(&side, &opening, "/events?cursor=side");
-	said = run_command(list, &status);
+	said = gateway_process_run(&replicas[0], list, &status);
 	assert_int_equal(status, 0);
 	assert_non_null(strstr(said, "\"name\":\"page\""));
 	assert_non_null(strstr(said, "\"name\":\"side\""));
 	free(said);
-	said = run_command(delete_all, &status);
+	said = gateway_process_run(&replicas[0], delete_all, &status);
 	assert_int_not_equal(status, 0);
 	assert_non_null(strstr(said, "usage"));
 	free(said);
-	said = run_command(delete_one, &status);
+	said = gateway_process_run(&replicas[0], delete_one, &status);
 	assert_int_equal(status, 0);
 	assert_non_null(strstr(said, "1 cursors deleted"));
 	free(said);
@@ -634,7 +582,7 @@ static void test_cursors_are_listed_and_deleted_by_the_command_line(void **state
 		   &replicas[1], "sluice_cursor_saves_total{result=\"superseded\"}") <= superseded)
 		sse_client_loop_run(loop, STEP_MS);
 	close_and_await_saved(&side, "uma", "side");
-	said = run_command(list, &status);
+	said = gateway_process_run(&replicas[0], list, &status);
 	assert_null(strstr(said, "\"name\":\"page\""));
 	assert_non_null(strstr(said, "\"name\":\"side\""));
 	free(said);
@@ -660,7 +608,7 @@ static void test_cursors_beyond_the_limit_are_refused(void **state)
 	close_page(&page);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, open_loop, close_loop)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, open_loop, loop_close)
 
 int main(void)
 {

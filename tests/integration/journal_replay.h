@@ -6,7 +6,6 @@
 #define SLUICE_TESTS_INTEGRATION_JOURNAL_REPLAY_H
 
 #include <jansson.h>
-#include <libpq-fe.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -15,8 +14,8 @@
 #include "lib/kafka_broker.h"
 #include "lib/kafka_producer.h"
 #include "lib/ledger.h"
+#include "lib/postgres_server.h"
 #include "lib/sse_client.h"
-#include "private_postgres.h"
 
 enum {
 	PARTITIONS = 24,
@@ -69,8 +68,7 @@ static const char config[] = JSON(
 
 static struct kafka_broker broker;
 static struct kafka_producer *producer;
-static char folder[CHILD_PATH_BYTES];
-static struct private_postgres *postgres;
+static struct postgres_server postgres;
 static struct gateway_process replicas[REPLICAS];
 static char ports[REPLICAS][8];
 static struct sse_client_loop *loop;
@@ -78,33 +76,10 @@ static char topic[64];
 static uint32_t sent; /* on the test's topic */
 static int64_t first_event_ms;
 
-static inline void start_postgres(void)
-{
-	char why[512];
-
-	if (private_postgres_start(postgres, why))
-		child_die("PostgreSQL does not start: %s", why);
-}
-
-/* The first value; -1: there is none, or PostgreSQL does not answer. */
-static inline long long ask(const char *statement)
-{
-	PGconn *sql = PQconnectdb(getenv("REPLAY_POSTGRES"));
-	PGresult *result = PQexec(sql, statement);
-	long long value = PQresultStatus(result) == PGRES_TUPLES_OK && PQntuples(result)
-			      ? atoll(PQgetvalue(result, 0, 0))
-			      : -1;
-
-	PQclear(result);
-	PQfinish(sql);
-	return value;
-}
-
 static inline void start_replica(int number)
 {
 	setenv("REPLAY_PORT", ports[number], 1);
-	gateway_process_start(&replicas[number]);
-	gateway_process_wait_ready(&replicas[number], PATIENCE_MS);
+	gateway_process_start_ready(&replicas[number]);
 }
 
 /* What an event is follows from its number. */
@@ -153,7 +128,6 @@ static inline void send_events(uint32_t count)
 /* All streams' journals have all that was sent. */
 static inline void wait_journaled(void)
 {
-	uint64_t deadline_ms = clock_monotonic_ms() + PATIENCE_MS;
 	char statement[256];
 
 	snprintf(statement, sizeof(statement),
@@ -161,23 +135,13 @@ static inline void wait_journaled(void)
 		 " join journal_feed using (feed_id) where '%s' = any (topics) group by feed_id) f"
 		 " where s = %u",
 		 topic, sent);
-	while (ask(statement) != FEEDS) {
-		if (clock_monotonic_ms() > deadline_ms)
-			child_die("the journal does not catch up: %s", statement);
-		child_sleep_ms(TURN_MS);
-	}
+	postgres_server_wait(&postgres, statement, FEEDS);
 }
 
 /* A gateway that was not started since has read all that was sent. */
 static inline void wait_ingested(int replica)
 {
-	uint64_t deadline_ms = clock_monotonic_ms() + PATIENCE_MS;
-
-	while (gateway_process_metric(&replicas[replica], "sluice_records_total") < sent) {
-		if (clock_monotonic_ms() > deadline_ms)
-			child_die("the gateway does not read what was sent");
-		child_sleep_ms(TURN_MS);
-	}
+	gateway_process_wait_metric(&replicas[replica], "sluice_records_total", sent);
 }
 
 /* What all streams' journals have of the partition. */
@@ -190,7 +154,7 @@ static inline int64_t journaled(int32_t partition)
 		 " from journal_offset join journal_feed using (feed_id)"
 		 " where '%s' = any (topics) and partition = %d",
 		 FEEDS, topic, partition);
-	return ask(statement);
+	return postgres_server_ask(&postgres, statement);
 }
 
 /* Kafka deletes all but the newest `keep` of each partition that are journaled, and on
@@ -201,7 +165,7 @@ static inline void forget_in_kafka(int64_t keep)
 
 	for (int32_t p = 0; p < PARTITIONS; p++)
 		next[p] = journaled(p);
-	ask("checkpoint");
+	postgres_server_ask(&postgres, "checkpoint");
 	for (int32_t p = 0; p < PARTITIONS; p++) {
 		int64_t low, high;
 
@@ -337,18 +301,11 @@ static inline double metric_of_all(const char *series)
 /* Kafka and PostgreSQL, for the program. */
 static inline int start_servers(void **state)
 {
-	char why[512];
-
 	(void)state;
 	kafka_broker_start(&broker);
-	child_make_folder(folder);
-	if (private_postgres_new(folder, NULL, &postgres, why)) {
-		fprintf(stderr, "no PostgreSQL: %s\n", why);
-		return -1;
-	}
-	start_postgres();
+	postgres_server_start(&postgres);
 	setenv("REPLAY_KAFKA", broker.bootstrap, 1);
-	setenv("REPLAY_POSTGRES", private_postgres_url(postgres), 1);
+	setenv("REPLAY_POSTGRES", postgres.url, 1);
 	return 0;
 }
 
@@ -356,8 +313,7 @@ static inline int stop_servers(void **state)
 {
 	(void)state;
 	kafka_broker_fini(&broker);
-	private_postgres_free(postgres);
-	child_remove_folder(folder);
+	postgres_server_fini(&postgres);
 	return 0;
 }
 
@@ -368,8 +324,8 @@ static inline int begin_test(void **state)
 
 	(void)state;
 	/* A test that failed may have left it so. */
-	if (ask("select 1") != 1)
-		start_postgres();
+	if (postgres_server_ask(&postgres, "select 1") != 1)
+		postgres_server_restart(&postgres);
 	snprintf(topic, sizeof(topic), "replay.%d", ++number);
 	kafka_broker_create_topic(&broker, topic, PARTITIONS);
 	setenv("REPLAY_TOPIC", topic, 1);

@@ -160,6 +160,14 @@ uint16_t child_free_port(void)
 	return ntohs(address.sin_port);
 }
 
+void child_export_port(const char *name)
+{
+	char port[8];
+
+	snprintf(port, sizeof(port), "%u", child_free_port());
+	setenv(name, port, 1);
+}
+
 void child_make_folder(char *path)
 {
 	snprintf(path, CHILD_PATH_BYTES, "%s/sluice-test-XXXXXX", temporary_folder());

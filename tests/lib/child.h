@@ -41,6 +41,8 @@ int child_wait(struct child *child, uint32_t patience_ms);
 /* A TCP port of 127.0.0.1 that nobody listens on. It stays free long enough in practice, not in
  * principle. */
 uint16_t child_free_port(void);
+/* Sets the environment variable to such a port. */
+void child_export_port(const char *name);
 
 /* Makes a folder below $TMPDIR or /tmp; `path` holds CHILD_PATH_BYTES. */
 void child_make_folder(char *path);

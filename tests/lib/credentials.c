@@ -7,7 +7,6 @@
 #include <stdio.h>
 
 #include "base/base64url.h"
-#include "lib/child.h"
 
 enum { VALID_SECONDS = 24 * 3600 };
 
@@ -48,13 +47,16 @@ static FILE *open_file(const char *path)
 	return file;
 }
 
-void credentials_write_certificate(const char *certificate_file, const char *key_file)
+void credentials_write_certificate(const char *folder, char ca_file[CREDENTIALS_PATH_BYTES])
 {
+	char key_file[CREDENTIALS_PATH_BYTES];
 	EVP_PKEY *key = EVP_EC_gen("P-256");
 	if (!key)
 		child_die("making a key failed");
 	X509 *certificate = make_certificate(key);
-	FILE *file = open_file(certificate_file);
+	snprintf(ca_file, CREDENTIALS_PATH_BYTES, "%s/cert.pem", folder);
+	snprintf(key_file, sizeof(key_file), "%s/key.pem", folder);
+	FILE *file = open_file(ca_file);
 	PEM_write_X509(file, certificate);
 	fclose(file);
 	file = open_file(key_file);
@@ -85,4 +87,11 @@ void credentials_sign_hs256(const char *secret, const char *payload, struct buff
 	buffer_append_text(token, ".");
 	append_base64url(token, mac, mac_len);
 	buffer_text(token);
+}
+
+const char *credentials_bearer(const char *secret, const char *payload, struct buffer *field)
+{
+	buffer_append_text(field, "Authorization: Bearer ");
+	credentials_sign_hs256(secret, payload, field);
+	return buffer_text(field);
 }

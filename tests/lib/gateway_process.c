@@ -10,7 +10,15 @@
 #include "lib/http_client.h"
 
 /* Sanitizer builds are slow to start, and `drain_ms` may be long. */
-enum { START_TIMEOUT_MS = 30000, STOP_TIMEOUT_MS = 30000, POLL_MS = 10 };
+enum {
+	START_TIMEOUT_MS = 30000,
+	READY_TIMEOUT_MS = 90000,
+	STOP_TIMEOUT_MS = 30000,
+	COMMAND_TIMEOUT_MS = 60000,
+	METRIC_TIMEOUT_MS = 90000,
+	POLL_MS = 10,
+	MAX_ARGUMENTS = 24,
+};
 
 void gateway_process_init(struct gateway_process *gateway)
 {
@@ -120,6 +128,19 @@ void gateway_process_wait_ready(struct gateway_process *gateway, uint32_t patien
 	buffer_free(&said);
 }
 
+void gateway_process_start_ready(struct gateway_process *gateway)
+{
+	gateway_process_start(gateway);
+	gateway_process_wait_ready(gateway, READY_TIMEOUT_MS);
+}
+
+void gateway_process_launch(struct gateway_process *gateway, const char *config)
+{
+	gateway_process_init(gateway);
+	gateway_process_configure(gateway, config);
+	gateway_process_start_ready(gateway);
+}
+
 /* What a sanitizer has found may stand in the log only: a data race does not end the gateway, and
  * the status of one that is killed says nothing. */
 static void check_sanitizers(const struct gateway_process *gateway)
@@ -153,6 +174,24 @@ void gateway_process_fini(struct gateway_process *gateway)
 	child_remove_folder(gateway->folder);
 }
 
+char *gateway_process_run(const struct gateway_process *gateway, const char *const *arguments,
+			  int *exit_code)
+{
+	const char *argv[MAX_ARGUMENTS] = {getenv("SLUICE_BINARY")};
+	size_t count = 1;
+	struct child child;
+
+	while (*arguments && count < MAX_ARGUMENTS - 3)
+		argv[count++] = *arguments++;
+	argv[count++] = "--config";
+	argv[count] = gateway->config;
+	child_init(&child, "command");
+	child_start(&child, argv);
+	int status = child_wait(&child, COMMAND_TIMEOUT_MS);
+	*exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+	return child_read_file(child.log);
+}
+
 double gateway_process_metric(struct gateway_process *gateway, const char *series)
 {
 	struct buffer text = {0};
@@ -169,6 +208,16 @@ double gateway_process_metric(struct gateway_process *gateway, const char *serie
 	}
 	buffer_free(&text);
 	return value;
+}
+
+void gateway_process_wait_metric(struct gateway_process *gateway, const char *series, double least)
+{
+	uint64_t deadline = clock_monotonic_ms() + METRIC_TIMEOUT_MS;
+	while (gateway_process_metric(gateway, series) < least) {
+		if (clock_monotonic_ms() > deadline)
+			child_die("%s does not become %g", series, least);
+		child_sleep_ms(POLL_MS);
+	}
 }
 
 size_t gateway_process_memory(const struct gateway_process *gateway)

@@ -34,6 +34,10 @@ void gateway_process_start(struct gateway_process *gateway);
 /* Returns when /readyz says that every topic is caught up; ends the program with what it said after
  * `patience_ms`. */
 void gateway_process_wait_ready(struct gateway_process *gateway, uint32_t patience_ms);
+/* Starts it and waits until it is ready. */
+void gateway_process_start_ready(struct gateway_process *gateway);
+/* All of this with one that is not initialised: it is ready with this configuration. */
+void gateway_process_launch(struct gateway_process *gateway, const char *config);
 /* SIGTERM; the status as waitpid() gives it. This and what follows end the program where the log
  * has a sanitizer's report. */
 int gateway_process_stop(struct gateway_process *gateway);
@@ -42,8 +46,15 @@ void gateway_process_kill(struct gateway_process *gateway);
 /* Stops it where it runs, which must end well (leaks are found then), and removes its folder. */
 void gateway_process_fini(struct gateway_process *gateway);
 
+/* Runs `sluice ARGUMENTS… --config …` on its configuration, `arguments` up to a NULL. Returns what
+ * it said on both outputs, the caller's to free(); `exit_code` -1: it did not end by itself. */
+char *gateway_process_run(const struct gateway_process *gateway, const char *const *arguments,
+			  int *exit_code);
+
 /* One sample of /metrics: `series` with its labels as they stand there. -1: there is none. */
 double gateway_process_metric(struct gateway_process *gateway, const char *series);
+/* Returns when that is `least` or more; ends the program where it never is. */
+void gateway_process_wait_metric(struct gateway_process *gateway, const char *series, double least);
 /* Resident memory in bytes. */
 size_t gateway_process_memory(const struct gateway_process *gateway);
 /* How many lines of the log since the last start hold the text. */

@@ -137,6 +137,15 @@ bool watch_open_connected(struct watch *watch, struct sse_client_loop *loop, con
 	return watch_until(watch, 1) && strcmp(watch->events[0].type, "connected") == 0;
 }
 
+size_t watch_count(const struct watch *watch, const char *type)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < watch->count; i++)
+		count += !strcmp(watch->events[i].type, type);
+	return count;
+}
+
 void watch_close(struct watch *watch)
 {
 	sse_client_close(watch->client);

@@ -39,6 +39,8 @@ bool watch_until_closed(struct watch *watch);
 /* Opens and waits for the first event, which is `connected`. */
 bool watch_open_connected(struct watch *watch, struct sse_client_loop *loop, const char *base,
 			  const char *path, const struct sse_client_options *rest);
+/* How many of its events have this type. */
+size_t watch_count(const struct watch *watch, const char *type);
 void watch_close(struct watch *watch);
 
 #endif

@@ -39,7 +39,7 @@ static void on_change(void *context)
 /* Waits until a condition holds, looking at it after every change and now and then. */
 static bool wait_until(bool (*holds)(const void *context), const void *context)
 {
-	uint64_t deadline_ms = clock_monotonic_ms() + FIXTURE_PATIENCE_MS;
+	uint64_t deadline_ms = clock_monotonic_ms() + CLUSTER_PATIENCE_MS;
 
 	while (!holds(context)) {
 		struct timespec soon;
@@ -82,10 +82,10 @@ static int start(void **state)
 	    .issuers = &issuer, .issuer_count = 1, .opaque = true, .opaque_cache = 16};
 	if (auth_new(&settings, on_change, NULL, &auth))
 		return -1;
-	notifications = notifications_new(&fixture.settings);
-	auth_use_postgres(auth, &fixture.settings, notifications);
+	notifications = notifications_new(&cluster.settings);
+	auth_use_postgres(auth, &cluster.settings, notifications);
 	notifications_start(notifications);
-	database = database_new(&fixture.settings, "sluice test");
+	database = database_new(&cluster.settings, "sluice test");
 	return wait_until(is_in_step, NULL) ? 0 : -1;
 }
 
@@ -418,20 +418,19 @@ static void test_token_registry_without_postgres_known_tokens_count(void **state
 {
 	char known[OPAQUE_TOKEN_CHARS + 1], unknown[OPAQUE_TOKEN_CHARS + 1];
 	char *jwt = issue("{\"sub\":\"ada\"}");
-	char why[512];
 
 	(void)state;
 	create(known, "ada", "{}");
 	create(unknown, "ada", "{}");
 	assert_verified(known);
-	private_postgres_stop(fixture.server);
+	cluster_stop();
 	assert_true(wait_until(is_unavailable, unknown));
 	assert_verified(known);
 	assert_verified(jwt);
-	assert_int_equal(private_postgres_start(fixture.server, why), 0);
+	cluster_start();
 	assert_true(wait_until(is_known_again, unknown));
 	free(jwt);
-	PQreset(fixture.sql);
+	PQreset(fixture_sql);
 }
 
 /* Whoever may connect may notify: what is no change of ours does no harm, and what is written into
@@ -483,7 +482,7 @@ static void test_token_registry_stop_while_busy_is_clean(void **state)
 	const char *reason;
 
 	(void)state;
-	private_postgres_pause(fixture.server);
+	private_postgres_pause(cluster.postgres);
 	for (int i = 0; i < 600; i++) {
 		char token[OPAQUE_TOKEN_CHARS + 1];
 
@@ -494,7 +493,7 @@ static void test_token_registry_stop_while_busy_is_clean(void **state)
 	notifications_stop(notifications);
 	auth_free(auth);
 	notifications_free(notifications);
-	private_postgres_resume(fixture.server);
+	private_postgres_resume(cluster.postgres);
 	database_free(database);
 }
 

@@ -6,27 +6,7 @@
 #include <cmocka.h>
 #include <curl/curl.h>
 
-#include "unit/http/client.h"
-#include "unit/http/fixture.h"
-
-static struct fixture fixture;
-
-static int start(void **state)
-{
-	(void)state;
-	fixture_init(&fixture);
-	fixture_start(&fixture);
-	return 0;
-}
-
-static int start_impatient(void **state)
-{
-	(void)state;
-	fixture_init(&fixture);
-	fixture.settings.head_timeout_ms = 1000;
-	fixture_start(&fixture);
-	return 0;
-}
+#include "unit/http/own_server.h"
 
 /* Each by itself: the connections' own limit, or the fanout's. */
 static int start_strict(void **state)
@@ -47,25 +27,10 @@ static int start_strict_fanout(void **state)
 	return 0;
 }
 
-/* Nothing is left when the server has stopped: subscribers are gone (fanout_free asserts it),
- * memory (the sanitizer). */
-static int stop(void **state)
-{
-	(void)state;
-	fixture_stop(&fixture);
-	return 0;
-}
-
-static struct client open_either(bool tls)
-{
-	return tls ? client_open_tls(fixture_port(&fixture, FIXTURE_TLS), "\x08http/1.1")
-		   : client_open(fixture_port(&fixture, FIXTURE_CLEAR));
-}
-
 /* The whole answer to `request`, sent at once. */
 static char *ask(bool tls, const char *request)
 {
-	struct client client = open_either(tls);
+	struct client client = own_server_http1(tls);
 	char *answer;
 
 	client_say(&client, request);
@@ -169,7 +134,7 @@ static void test_http1_large_head_is_refused(void **state)
 	memset(head, 'a', LEN);
 	memcpy(head, "GET / HTTP/1.1\r\nX: ", 19);
 	for (int tls = 0; tls < 2; tls++) {
-		struct client client = open_either(tls);
+		struct client client = own_server_http1(tls);
 
 		client_send(&client, head, LEN);
 		assert_true(client_expect(&client, "HTTP/1.1 431 "));
@@ -200,7 +165,7 @@ static void test_http1_bytes_one_by_one_are_answered(void **state)
 
 	(void)state;
 	for (int tls = 0; tls < 2; tls++) {
-		struct client client = open_either(tls);
+		struct client client = own_server_http1(tls);
 
 		for (size_t i = 0; i < sizeof(request) - 1; i++)
 			assert_true(client_send(&client, request + i, 1));
@@ -226,7 +191,7 @@ static void test_http1_pipelined_request_is_left_out(void **state)
 /* What comes while the handler is at work does not reset the answer either. */
 static void test_http1_late_answer_survives_more_input(void **state)
 {
-	struct client client = open_either(false);
+	struct client client = own_server_http1(false);
 
 	(void)state;
 	client_say(&client, "GET /late HTTP/1.1\r\nHost: a\r\n\r\n");
@@ -241,7 +206,7 @@ static void test_http1_late_answer_survives_more_input(void **state)
 /* A body does not hinder what has no use for it, with Expect too. */
 static void test_http1_body_is_swallowed(void **state)
 {
-	struct client client = open_either(false);
+	struct client client = own_server_http1(false);
 
 	(void)state;
 	client_say(&client, "POST /hello HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n"
@@ -271,10 +236,10 @@ static void test_http1_slow_head_times_out(void **state)
 {
 	(void)state;
 	for (int tls = 0; tls < 2; tls++) {
-		struct client client = open_either(tls), silent;
+		struct client client = own_server_http1(tls), silent;
 
 		client_say(&client, "GET /hello HTTP/1.1\r\n");
-		silent = open_either(tls);
+		silent = own_server_http1(tls);
 		while (!client_has_input_within(&client, 20))
 			if (!client_say(&client, "x"))
 				break;
@@ -289,7 +254,7 @@ static void test_http1_slow_head_times_out(void **state)
 /* A body that never comes ends the connection. */
 static void test_http1_slow_body_times_out(void **state)
 {
-	struct client client = open_either(false);
+	struct client client = own_server_http1(false);
 
 	(void)state;
 	client_say(&client, "POST /hello HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n1");
@@ -302,7 +267,7 @@ static void test_http1_slow_body_times_out(void **state)
 /* A handler may answer later. */
 static void test_http1_late_answer_arrives(void **state)
 {
-	struct client client = open_either(true);
+	struct client client = own_server_http1(true);
 
 	(void)state;
 	client_say(&client, "GET /late HTTP/1.1\r\nHost: a\r\n\r\n");
@@ -315,7 +280,7 @@ static void test_http1_late_answer_arrives(void **state)
 /* One that never does is told so when the server stops. */
 static void test_http1_waiting_handler_is_told_of_the_stop(void **state)
 {
-	struct client client = open_either(false);
+	struct client client = own_server_http1(false);
 
 	(void)state;
 	client_say(&client, "GET /late HTTP/1.1\r\nHost: a\r\n\r\n");
@@ -334,7 +299,7 @@ static void test_http1_stream_delivers(void **state)
 
 	(void)state;
 	for (int i = 0; i < 4; i++) {
-		struct client client = open_either(i & 1);
+		struct client client = own_server_http1(i & 1);
 
 		client_say(&client, requests[i / 2]);
 		assert_true(client_expect(&client, "\r\n\r\n:\n\n"));
@@ -386,7 +351,7 @@ static void test_http1_stream_survives_blocking(void **state)
 
 	(void)state;
 	for (int tls = 0; tls < 2; tls++) {
-		struct client client = open_either(tls);
+		struct client client = own_server_http1(tls);
 
 		setsockopt(client.fd, SOL_SOCKET, SO_RCVBUF, &(int){65536}, sizeof(int));
 		client_say(&client, "GET /stream HTTP/1.1\r\nHost: a\r\n\r\n");
@@ -407,7 +372,7 @@ static void test_http1_stream_random_reader_gets_all(void **state)
 
 	(void)state;
 	for (int tls = 0; tls < 2; tls++) {
-		struct client client = open_either(tls);
+		struct client client = own_server_http1(tls);
 		int first = (int)fixture.produced;
 
 		setsockopt(client.fd, SOL_SOCKET, SO_RCVBUF, &(int){65536}, sizeof(int));
@@ -433,7 +398,7 @@ static void test_http1_stream_end_is_orderly(void **state)
 
 	(void)state;
 	for (int tls = 0; tls < 2; tls++) {
-		clients[tls] = open_either(tls);
+		clients[tls] = own_server_http1(tls);
 		client_say(&clients[tls], "GET /stream HTTP/1.1\r\nHost: a\r\n\r\n");
 		assert_true(client_expect(&clients[tls], "event: connected\n"));
 	}
@@ -457,7 +422,7 @@ static void test_http1_stream_client_goes_is_noticed(void **state)
 {
 	(void)state;
 	for (int i = 0; i < 4; i++) {
-		struct client client = open_either(i & 1);
+		struct client client = own_server_http1(i & 1);
 
 		client_say(&client, "GET /stream HTTP/1.1\r\nHost: a\r\n\r\n");
 		assert_true(client_expect(&client, "event: connected\n"));
@@ -478,7 +443,7 @@ static void test_http1_stream_input_is_bounded(void **state)
 
 	(void)state;
 	for (int tls = 0; tls < 2; tls++) {
-		struct client client = open_either(tls);
+		struct client client = own_server_http1(tls);
 
 		client_say(&client,
 			   "GET /stream HTTP/1.1\r\nHost: a\r\n\r\nGET / HTTP/1.1\r\n\r\n");
@@ -498,7 +463,7 @@ static void test_http1_stream_that_never_reads_is_closed(void **state)
 {
 	(void)state;
 	for (int tls = 0; tls < 2; tls++) {
-		struct client client = open_either(tls);
+		struct client client = own_server_http1(tls);
 
 		setsockopt(client.fd, SOL_SOCKET, SO_RCVBUF, &(int){4096}, sizeof(int));
 		client_say(&client, "GET /stream HTTP/1.1\r\nHost: a\r\n\r\n");
@@ -515,7 +480,7 @@ static void test_http1_reply_that_is_never_read_is_closed(void **state)
 {
 	(void)state;
 	for (int tls = 0; tls < 2; tls++) {
-		struct client client = open_either(tls);
+		struct client client = own_server_http1(tls);
 
 		setsockopt(client.fd, SOL_SOCKET, SO_RCVBUF, &(int){4096}, sizeof(int));
 		client_say(&client, "GET /big HTTP/1.1\r\nHost: a\r\n\r\n");
@@ -533,7 +498,7 @@ static void test_http1_clients_that_close_anywhere_leave_nothing(void **state)
 
 	(void)state;
 	for (int i = 0; i < 400; i++) {
-		struct client client = open_either(i % 4 == 0);
+		struct client client = own_server_http1(i % 4 == 0);
 		size_t len = (size_t)rand_r(&seed) % sizeof(request);
 
 		client_send(&client, request, rand_r(&seed) % 2 ? sizeof(request) - 1 : len);
@@ -566,7 +531,7 @@ static void test_http1_stop_in_the_middle_ends_all(void **state)
 
 	(void)state;
 	for (int i = 0; i < CLIENTS; i++) {
-		clients[i] = open_either(i & 1);
+		clients[i] = own_server_http1(i & 1);
 		client_say(&clients[i], requests[i / 2 % 6]);
 	}
 	assert_true(fixture_wait(&fixture.streams, 4));
@@ -621,7 +586,7 @@ static void test_http1_metrics_count(void **state)
 	assert_int_equal(metrics_sum(METRIC_RESPONSES_4XX) - bad, 2);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, start, stop)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, own_server_start, own_server_stop)
 
 int main(void)
 {
@@ -636,8 +601,10 @@ int main(void)
 	    TEST(test_http1_late_answer_survives_more_input),
 	    TEST(test_http1_body_is_swallowed),
 	    TEST(test_http1_upgrade_to_h2c_is_ignored),
-	    cmocka_unit_test_setup_teardown(test_http1_slow_head_times_out, start_impatient, stop),
-	    cmocka_unit_test_setup_teardown(test_http1_slow_body_times_out, start_impatient, stop),
+	    cmocka_unit_test_setup_teardown(test_http1_slow_head_times_out,
+					    own_server_start_impatient, own_server_stop),
+	    cmocka_unit_test_setup_teardown(test_http1_slow_body_times_out,
+					    own_server_start_impatient, own_server_stop),
 	    TEST(test_http1_late_answer_arrives),
 	    TEST(test_http1_waiting_handler_is_told_of_the_stop),
 	    TEST(test_http1_stream_delivers),
@@ -647,9 +614,9 @@ int main(void)
 	    TEST(test_http1_stream_client_goes_is_noticed),
 	    TEST(test_http1_stream_input_is_bounded),
 	    cmocka_unit_test_setup_teardown(test_http1_stream_that_never_reads_is_closed,
-					    start_strict_fanout, stop),
+					    start_strict_fanout, own_server_stop),
 	    cmocka_unit_test_setup_teardown(test_http1_reply_that_is_never_read_is_closed,
-					    start_strict, stop),
+					    start_strict, own_server_stop),
 	    TEST(test_http1_clients_that_close_anywhere_leave_nothing),
 	    TEST(test_http1_stop_in_the_middle_ends_all),
 	    TEST(test_http1_curl_gets_a_large_reply),

@@ -8,18 +8,7 @@
 
 #include "http/http2_priv.h"
 #include "http/loop_priv.h"
-#include "unit/http/fixture.h"
-#include "unit/http/http2_client.h"
-
-static struct fixture fixture;
-
-static int start(void **state)
-{
-	(void)state;
-	fixture_init(&fixture);
-	fixture_start(&fixture);
-	return 0;
-}
+#include "unit/http/own_server.h"
 
 static int start_impatient(void **state)
 {
@@ -39,19 +28,6 @@ static int start_strict(void **state)
 	fixture.fanout_settings.slow_client_timeout_ms = 500;
 	fixture_start(&fixture);
 	return 0;
-}
-
-static int stop(void **state)
-{
-	(void)state;
-	fixture_stop(&fixture);
-	return 0;
-}
-
-static struct http2_client open_either(bool tls)
-{
-	return http2_over(tls ? client_open_tls(fixture_port(&fixture, FIXTURE_TLS), "\x02h2")
-			      : client_open(fixture_port(&fixture, FIXTURE_CLEAR)));
 }
 
 static void assert_has(struct buffer *text, const char *part)
@@ -107,7 +83,7 @@ static void test_http2_get_is_answered(void **state)
 {
 	(void)state;
 	for (int tls = 0; tls < 2; tls++) {
-		struct http2_client http2 = open_either(tls);
+		struct http2_client http2 = own_server_http2(tls);
 		struct buffer body = {0};
 
 		http2_get(&http2, 1, "/hello");
@@ -127,7 +103,7 @@ static void test_http2_settings_are_announced(void **state)
 {
 	static const uint8_t streams[] = {0, 3, 0, 0, 0, 100}, table[] = {0, 1, 0, 0, 0, 0},
 			     list[] = {0, 6, 0, 0, 0x40, 0};
-	struct http2_client http2 = open_either(false);
+	struct http2_client http2 = own_server_http2(false);
 
 	(void)state;
 	assert_true(http2_next_of(&http2, NGHTTP2_SETTINGS));
@@ -140,7 +116,7 @@ static void test_http2_settings_are_announced(void **state)
 /* What the handler sees. */
 static void test_http2_request_is_handed_over_whole(void **state)
 {
-	struct http2_client http2 = open_either(false);
+	struct http2_client http2 = own_server_http2(false);
 	struct buffer block = {0}, body = {0};
 
 	(void)state;
@@ -161,7 +137,7 @@ static void test_http2_request_is_handed_over_whole(void **state)
 /* HEAD has the length and END_STREAM, 204 no length. */
 static void test_http2_answers_without_content(void **state)
 {
-	struct http2_client http2 = open_either(false);
+	struct http2_client http2 = own_server_http2(false);
 
 	(void)state;
 	http2_request(&http2, 1, "HEAD", "/hello",
@@ -194,7 +170,7 @@ static void test_http2_bytes_one_by_one_are_answered(void **state)
 /* Requests that are too large or not complete enough never get to the handler. */
 static void test_http2_large_request_is_refused(void **state)
 {
-	struct http2_client http2 = open_either(false);
+	struct http2_client http2 = own_server_http2(false);
 	struct buffer block = {0};
 	char value[127] = "";
 
@@ -231,7 +207,7 @@ static void test_http2_large_request_is_refused(void **state)
 static void test_http2_large_body_is_refused(void **state)
 {
 	static const char bytes[8192];
-	struct http2_client http2 = open_either(false);
+	struct http2_client http2 = own_server_http2(false);
 
 	(void)state;
 	http2_request(&http2, 1, "POST", "/hello", NGHTTP2_FLAG_END_HEADERS);
@@ -249,7 +225,7 @@ static void test_http2_large_body_is_refused(void **state)
 /* A target that is not a path. */
 static void test_http2_bad_target_is_refused(void **state)
 {
-	struct http2_client http2 = open_either(false);
+	struct http2_client http2 = own_server_http2(false);
 	int status;
 
 	(void)state;
@@ -268,7 +244,7 @@ static void test_http2_bad_target_is_refused(void **state)
 /* One stream more than the limit is refused, also before the client has acknowledged it. */
 static void test_http2_stream_beyond_the_limit_is_refused(void **state)
 {
-	struct http2_client http2 = open_either(false);
+	struct http2_client http2 = own_server_http2(false);
 
 	(void)state;
 	for (uint32_t i = 0; i < 101; i++)
@@ -288,7 +264,7 @@ static void test_http2_streams_deliver(void **state)
 
 	(void)state;
 	for (int tls = 0; tls < 2; tls++) {
-		struct http2_client http2 = open_either(tls);
+		struct http2_client http2 = own_server_http2(tls);
 		struct buffer bodies[STREAMS] = {{0}};
 		int complete = 0;
 		char last[16];
@@ -321,7 +297,7 @@ static void test_http2_streams_deliver(void **state)
 static void test_http2_stream_survives_small_windows(void **state)
 {
 	enum { EVENTS = 300 };
-	struct http2_client http2 = open_either(false);
+	struct http2_client http2 = own_server_http2(false);
 	struct buffer body = {0};
 	char last[16];
 
@@ -339,7 +315,7 @@ static void test_http2_stream_survives_small_windows(void **state)
 
 static struct http2_client open_unlimited(bool tls)
 {
-	struct http2_client http2 = open_either(tls);
+	struct http2_client http2 = own_server_http2(tls);
 
 	http2_send_setting(&http2, NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, 1 << 30);
 	http2_send_u32(&http2, NGHTTP2_WINDOW_UPDATE, 0, 1 << 30);
@@ -407,7 +383,7 @@ static void test_http2_stream_random_reader_gets_all(void **state)
 /* The end of a stream is END_STREAM, and the connection goes on. */
 static void test_http2_stream_end_is_orderly(void **state)
 {
-	struct http2_client http2 = open_either(false);
+	struct http2_client http2 = own_server_http2(false);
 	struct buffer body = {0};
 
 	(void)state;
@@ -425,7 +401,7 @@ static void test_http2_stream_end_is_orderly(void **state)
 /* A stream that is reset goes, the one beside it stays; with the connection, it goes too. */
 static void test_http2_client_that_goes_is_noticed(void **state)
 {
-	struct http2_client http2 = open_either(false);
+	struct http2_client http2 = own_server_http2(false);
 	struct buffer body = {0};
 
 	(void)state;
@@ -445,7 +421,7 @@ static void test_http2_client_that_goes_is_noticed(void **state)
 /* An answer may come later; a handler whose client resets the stream, or goes, is told. */
 static void test_http2_late_answer_or_none(void **state)
 {
-	struct http2_client http2 = open_either(true);
+	struct http2_client http2 = own_server_http2(true);
 
 	(void)state;
 	http2_get(&http2, 1, "/late");
@@ -456,7 +432,7 @@ static void test_http2_late_answer_or_none(void **state)
 	assert_true(fixture_wait(&fixture.late_waiting, 1));
 	http2_close(&http2);
 	assert_true(fixture_wait(&fixture.gone, 2));
-	http2 = open_either(false);
+	http2 = own_server_http2(false);
 	http2_get(&http2, 1, "/late");
 	assert_true(fixture_wait(&fixture.late_waiting, 1));
 	fixture_answer_late(&fixture);
@@ -468,7 +444,7 @@ static void test_http2_late_answer_or_none(void **state)
  * ended. */
 static void test_http2_drain_finishes_what_runs(void **state)
 {
-	struct http2_client http2 = open_either(false), idle = open_either(false);
+	struct http2_client http2 = own_server_http2(false), idle = own_server_http2(false);
 	struct buffer body = {0};
 
 	(void)state;
@@ -520,7 +496,7 @@ static void test_http2_drain_reaches_a_late_preface(void **state)
 /* No preface, no request, or none any more: each is closed, the latter two with GOAWAY. */
 static void test_http2_idle_connection_is_closed(void **state)
 {
-	struct http2_client used = open_either(true), unused = open_either(false);
+	struct http2_client used = own_server_http2(true), unused = own_server_http2(false);
 	struct client silent = client_open_tls(fixture_port(&fixture, FIXTURE_TLS), "\x02h2");
 
 	(void)state;
@@ -541,7 +517,7 @@ static void test_http2_idle_connection_is_closed(void **state)
 /* A stream that never gives window is reset after its time; the one beside it is not. */
 static void test_http2_slow_stream_is_reset(void **state)
 {
-	struct http2_client http2 = open_either(false);
+	struct http2_client http2 = own_server_http2(false);
 	struct buffer body = {0};
 
 	(void)state;
@@ -565,7 +541,7 @@ static void test_http2_slow_stream_is_reset(void **state)
 /* So is a reply; and a connection that never reads is closed. */
 static void test_http2_slow_connection_is_closed(void **state)
 {
-	struct http2_client http2 = open_either(false);
+	struct http2_client http2 = own_server_http2(false);
 
 	(void)state;
 	http2_send_setting(&http2, NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, 0);
@@ -573,7 +549,7 @@ static void test_http2_slow_connection_is_closed(void **state)
 	assert_true(http2_next_of(&http2, NGHTTP2_RST_STREAM));
 	http2_close(&http2);
 	for (int i = 0; i < 4; i++) {
-		http2 = open_either(i & 1);
+		http2 = own_server_http2(i & 1);
 		setsockopt(http2.client.fd, SOL_SOCKET, SO_RCVBUF, &(int){4096}, sizeof(int));
 		http2_send_setting(&http2, NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, 1 << 30);
 		http2_send_u32(&http2, NGHTTP2_WINDOW_UPDATE, 0, 1 << 30);
@@ -591,7 +567,7 @@ static void test_http2_slow_connection_is_closed(void **state)
 /* Half a request's body, or none of it, is answered 408. */
 static void test_http2_slow_request_times_out(void **state)
 {
-	struct http2_client http2 = open_either(false);
+	struct http2_client http2 = own_server_http2(false);
 
 	(void)state;
 	http2_request(&http2, 1, "POST", "/hello", NGHTTP2_FLAG_END_HEADERS);
@@ -608,7 +584,7 @@ static void test_http2_stop_in_the_middle_ends_all(void **state)
 
 	(void)state;
 	for (int i = 0; i < CLIENTS; i++) {
-		clients[i] = open_either(i & 1);
+		clients[i] = own_server_http2(i & 1);
 		http2_get(&clients[i], 1, "/stream");
 		http2_get(&clients[i], 3, "/big");
 		http2_get(&clients[i], 5, "/late");
@@ -657,8 +633,8 @@ static void test_http2_curl_gets_a_large_reply(void **state)
 	}
 }
 
-#define TEST(name)             cmocka_unit_test_setup_teardown(name, start, stop)
-#define TEST_WITH(setup, name) cmocka_unit_test_setup_teardown(name, setup, stop)
+#define TEST(name)             cmocka_unit_test_setup_teardown(name, own_server_start, own_server_stop)
+#define TEST_WITH(setup, name) cmocka_unit_test_setup_teardown(name, setup, own_server_stop)
 
 int main(void)
 {

@@ -10,22 +10,11 @@
 #include <cmocka.h>
 #include <malloc.h>
 
-#include "unit/http/fixture.h"
-#include "unit/http/http2_client.h"
-
-static struct fixture fixture;
+#include "unit/http/own_server.h"
 
 static struct http2_client open_clear(void)
 {
 	return http2_over(client_open(fixture_port(&fixture, FIXTURE_CLEAR)));
-}
-
-static int start(void **state)
-{
-	(void)state;
-	fixture_init(&fixture);
-	fixture_start(&fixture);
-	return 0;
 }
 
 static int start_impatient(void **state)
@@ -368,8 +357,8 @@ static void test_http2_random_frames_are_borne(void **state)
 	}
 }
 
-#define TEST_WITH(start, name) cmocka_unit_test_setup_teardown(name, start, stop)
-#define TEST(name)             TEST_WITH(start, name)
+#define TEST_WITH(setup, name) cmocka_unit_test_setup_teardown(name, setup, stop)
+#define TEST(name)             TEST_WITH(own_server_start, name)
 
 int main(void)
 {

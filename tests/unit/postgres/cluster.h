@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "postgres/database.h"
+#include "postgres/migrate.h"
 #include "private_postgres.h"
 
 enum { CLUSTER_PATIENCE_MS = 60000, CLUSTER_STEP_US = 5000 };
@@ -90,6 +91,26 @@ static inline int cluster_close(void **state)
 			fail_msg("%s:%d: %s: %d, %s", __FILE__, __LINE__, #call, cluster_rc,       \
 				 database_error(database));                                        \
 	} while (0)
+
+static inline void cluster_migrate(void)
+{
+	struct database *database = database_new(&cluster.settings, "sluice test");
+	unsigned applied;
+	char why[512];
+
+	if (migrate_apply(database, &applied, why))
+		fail_msg("%s", why);
+	database_free(database);
+}
+
+/* A group's setup: with the migrations applied. */
+static inline int cluster_open_migrated(void **state)
+{
+	if (cluster_open(state))
+		return -1;
+	cluster_migrate();
+	return 0;
+}
 
 /* SQL on a connection of its own. */
 static inline void cluster_execute(const char *sql)

@@ -1,75 +1,30 @@
 /*
- * journal_fixture: a PostgreSQL of the test program's own with the migrations applied, and SQL to
- * look into it.
+ * journal_fixture: the cluster of these tests with the migrations applied, and SQL on one
+ * connection that stays, to look into it.
  */
 #ifndef SLUICE_TESTS_UNIT_POSTGRES_JOURNAL_FIXTURE_H
 #define SLUICE_TESTS_UNIT_POSTGRES_JOURNAL_FIXTURE_H
 
 #include <libpq-fe.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
-#include "base/clock.h"
 #include "base/log.h"
-#include "postgres/journal_writer.h"
-#include "postgres/migrate.h"
-#include "private_postgres.h"
+#include "unit/postgres/cluster.h"
 
-enum { FIXTURE_PATIENCE_MS = 30000 };
-
-struct journal_fixture {
-	char folder[64];
-	struct private_postgres *server;
-	char *url;
-	struct postgres_settings settings;
-	PGconn *sql;
-};
-
-static struct journal_fixture fixture;
-
-static inline void fixture_migrate(void)
-{
-	struct database *database = database_new(&fixture.settings, "sluice test");
-	unsigned applied;
-	char why[512];
-
-	if (migrate_apply(database, &applied, why))
-		fail_msg("%s", why);
-	database_free(database);
-}
+static PGconn *fixture_sql;
 
 static inline int fixture_start(void **state)
 {
-	char why[512];
-
-	(void)state;
 	log_set_level(LOG_ERROR);
-	snprintf(fixture.folder, sizeof(fixture.folder), "/tmp/sluice-journal-XXXXXX");
-	if (!mkdtemp(fixture.folder) ||
-	    private_postgres_new(fixture.folder, NULL, &fixture.server, why) ||
-	    private_postgres_start(fixture.server, why)) {
-		fprintf(stderr, "no PostgreSQL: %s\n", why);
+	if (cluster_open(state))
 		return -1;
-	}
-	fixture.url = strdup(private_postgres_url(fixture.server));
-	fixture.settings = (struct postgres_settings){
-	    .url = fixture.url, .connect_timeout_ms = 5000, .statement_timeout_ms = 30000};
-	fixture.sql = PQconnectdb(fixture.url);
-	return PQstatus(fixture.sql) == CONNECTION_OK ? 0 : -1;
+	fixture_sql = PQconnectdb(cluster.settings.url);
+	return PQstatus(fixture_sql) == CONNECTION_OK ? 0 : -1;
 }
 
 static inline int fixture_stop(void **state)
 {
-	char command[128];
-
-	(void)state;
-	PQfinish(fixture.sql);
-	private_postgres_free(fixture.server);
-	free(fixture.url);
-	snprintf(command, sizeof(command), "rm -rf '%s'", fixture.folder);
-	return system(command);
+	PQfinish(fixture_sql);
+	return cluster_close(state);
 }
 
 /* The first value of the first row, the caller's to free(); "" where there is none. */
@@ -88,12 +43,12 @@ static inline char *fixture_ask(PGconn *sql, const char *statement)
 
 static inline void fixture_execute(const char *statement)
 {
-	free(fixture_ask(fixture.sql, statement));
+	free(fixture_ask(fixture_sql, statement));
 }
 
 static inline long long fixture_count(const char *statement)
 {
-	char *value = fixture_ask(fixture.sql, statement);
+	char *value = fixture_ask(fixture_sql, statement);
 	long long count = atoll(value);
 
 	free(value);
@@ -106,7 +61,7 @@ static inline int fixture_reset(void **state)
 	(void)state;
 	fixture_execute("set client_min_messages = warning; drop schema public cascade;"
 			" create schema public");
-	fixture_migrate();
+	cluster_migrate();
 	return 0;
 }
 

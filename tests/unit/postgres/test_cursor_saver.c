@@ -9,7 +9,6 @@
 
 #include "base/metrics.h"
 #include "postgres/cursor_saver.h"
-#include "postgres/migrate.h"
 #include "unit/postgres/cluster.h"
 
 enum { FLUSH_MS = CLUSTER_PATIENCE_MS };
@@ -19,21 +18,6 @@ static const struct cursors_settings settings = {
 
 static struct worker *worker;
 static struct cursor_saver *saver;
-
-static int open_cluster(void **state)
-{
-	struct database *database;
-	char why[512];
-	unsigned applied;
-	int rc;
-
-	if (cluster_open(state))
-		return -1;
-	database = database_new(&cluster.settings, "sluice test");
-	rc = migrate_apply(database, &applied, why);
-	database_free(database);
-	return rc;
-}
 
 static int begin(void **state)
 {
@@ -292,5 +276,5 @@ int main(void)
 	    TEST(test_cursor_saver_with_many_threads_keeps_the_last),
 	};
 
-	return cmocka_run_group_tests(tests, open_cluster, cluster_close);
+	return cmocka_run_group_tests(tests, cluster_open_migrated, cluster_close);
 }

@@ -9,7 +9,6 @@
 #include <jansson.h>
 
 #include "postgres/cursors.h"
-#include "postgres/migrate.h"
 #include "unit/postgres/cluster.h"
 
 enum { PER_SUBJECT = 3 };
@@ -18,13 +17,10 @@ static struct database *database;
 
 static int open_cluster(void **state)
 {
-	char why[512];
-	unsigned applied;
-
-	if (cluster_open(state))
+	if (cluster_open_migrated(state))
 		return -1;
 	database = database_new(&cluster.settings, "sluice test");
-	return migrate_apply(database, &applied, why);
+	return 0;
 }
 
 static int close_cluster(void **state)

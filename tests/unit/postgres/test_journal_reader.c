@@ -8,9 +8,9 @@
 #include <pthread.h>
 
 #include "base/mem.h"
-#include "journal_fixture.h"
 #include "postgres/journal_reader.h"
 #include "postgres/journal_reader_priv.h"
+#include "unit/postgres/journal_fixture.h"
 
 #define FEED_KEY    UINT64_C(0xfedcba9876543210)
 #define FEED_KEY_DB "-81985529216486896"
@@ -84,7 +84,7 @@ static int set_up(void **state)
 	    "  'create table events_%s partition of events for values from (%L) to (%L)', h,"
 	    "  timestamptz '2026-01-01Z' + h * interval '1 hour',"
 	    "  timestamptz '2026-01-01Z' + (h + 1) * interval '1 hour'); end loop; end $$");
-	reader = journal_reader_new(&fixture.settings);
+	reader = journal_reader_new(&cluster.settings);
 	selection = (struct journal_selection){FEED_KEY, topics, NULL};
 	span_count = 0;
 	memset(&visit, 0, sizeof(visit));
@@ -491,7 +491,7 @@ static void *interrupt_later(void *context)
 /* A read that waits ends when it is interrupted, and so do all that come later. */
 static void test_journal_reader_interrupted_ends_for_good(void **state)
 {
-	PGconn *locker = PQconnectdb(fixture.url);
+	PGconn *locker = PQconnectdb(cluster.settings.url);
 	pthread_t thread;
 
 	(void)state;
@@ -558,7 +558,7 @@ static long buffers_of_read(int64_t route)
 			     " array_fill(50000::bigint, '{24}'), '{%lld}', %lld, 500, 16384)",
 			     buffer_text(&partitions), (long long)route,
 			     (long long)spans[0].recorded_us);
-	plan = PQexec(fixture.sql, buffer_text(&statement));
+	plan = PQexec(fixture_sql, buffer_text(&statement));
 	for (int row = 0; row < PQntuples(plan) && buffers < 0; row++) {
 		const char *hit = strstr(PQgetvalue(plan, row, 0), "Buffers: shared hit=");
 		const char *read = hit ? strstr(hit, " read=") : NULL;

@@ -6,7 +6,8 @@
 #include <cmocka.h>
 #include <pthread.h>
 
-#include "journal_fixture.h"
+#include "postgres/journal_writer.h"
+#include "unit/postgres/journal_fixture.h"
 
 enum { HOUR_MS = 3600000, MINUTE_MS = 60000 };
 
@@ -39,7 +40,7 @@ static int32_t open_feed(uint64_t retain_ms)
 static int set_up(void **state)
 {
 	fixture_reset(state);
-	writer = journal_writer_new(&fixture.settings);
+	writer = journal_writer_new(&cluster.settings);
 	return 0;
 }
 
@@ -77,7 +78,7 @@ static void assert_row(int64_t offset, const char *expected)
 	    " coalesce(encode(headers, 'hex'), 'null'), coalesce(encode(value, 'hex'), 'null'))"
 	    " from journal_event where \"offset\" = %lld",
 	    (long long)offset);
-	row = fixture_ask(fixture.sql, statement);
+	row = fixture_ask(fixture_sql, statement);
 	assert_string_equal(row, expected);
 	free(row);
 }
@@ -392,7 +393,7 @@ static void test_journal_writer_loads_what_is_there(void **state)
  * partitions, and goes on from where the other one is. */
 static void test_journal_writer_zombie_writes_nothing(void **state)
 {
-	struct journal_writer *zombie = journal_writer_new(&fixture.settings);
+	struct journal_writer *zombie = journal_writer_new(&cluster.settings);
 	struct journal_part its_part, its_other, *list[] = {&its_part};
 	int32_t feed_id = open_feed(HOUR_MS);
 
@@ -424,7 +425,6 @@ static void test_journal_writer_zombie_writes_nothing(void **state)
 /* A batch that PostgreSQL could not take is there once when it is written again. */
 static void test_journal_writer_failed_batch_is_written_later(void **state)
 {
-	char why[512];
 	int rc = 0;
 
 	(void)state;
@@ -432,12 +432,12 @@ static void test_journal_writer_failed_batch_is_written_later(void **state)
 	add(writer, &part, 100);
 	assert_int_equal(journal_writer_write(writer), 0);
 	add(writer, &part, 101);
-	private_postgres_kill(fixture.server);
+	cluster_kill();
 	assert_int_equal(journal_writer_write(writer), ERROR_UNAVAILABLE);
 	assert_string_not_equal(journal_writer_error(writer), "");
 	assert_int_equal(journal_writer_size(writer).rows, 1);
-	assert_int_equal(private_postgres_start(fixture.server, why), 0);
-	PQreset(fixture.sql);
+	cluster_start();
+	PQreset(fixture_sql);
 	for (int i = 0; i < 600; i++) {
 		rc = journal_writer_write(writer);
 		if (rc != ERROR_UNAVAILABLE)
@@ -497,7 +497,7 @@ static void make_old_range(int32_t feed_id, int64_t age_s, int64_t offset)
 /* Maintains until that many periods are dropped. */
 static void maintain_until(struct journal_writer *by, uint32_t expected)
 {
-	uint64_t deadline_ms = clock_monotonic_ms() + FIXTURE_PATIENCE_MS;
+	uint64_t deadline_ms = clock_monotonic_ms() + CLUSTER_PATIENCE_MS;
 	uint32_t dropped = 0;
 
 	while (dropped < expected) {
@@ -535,7 +535,7 @@ static void test_journal_writer_old_ranges_are_dropped(void **state)
 /* A reader in the middle of an old table is not waited for: the table goes when the reader has. */
 static void test_journal_writer_drop_gives_way_to_a_reader(void **state)
 {
-	PGconn *reader = PQconnectdb(fixture.url);
+	PGconn *reader = PQconnectdb(cluster.settings.url);
 	uint32_t dropped = 0;
 	int32_t feed_id, again;
 
@@ -558,7 +558,7 @@ static void test_journal_writer_drop_gives_way_to_a_reader(void **state)
 static void test_journal_writer_forgotten_feed_is_removed(void **state)
 {
 	const struct journal_feed old = {7, "old", topics, 1};
-	struct journal_writer *later = journal_writer_new(&fixture.settings);
+	struct journal_writer *later = journal_writer_new(&cluster.settings);
 	uint32_t dropped = 0;
 	int32_t old_id, kept_id;
 
@@ -621,7 +621,7 @@ static void test_journal_writer_reset_removes_the_old_log(void **state)
 
 static void *declare_many(void *context)
 {
-	struct journal_writer *own = journal_writer_new(&fixture.settings);
+	struct journal_writer *own = journal_writer_new(&cluster.settings);
 	uint32_t dropped = 0;
 	int32_t feed_id = 0;
 

@@ -16,7 +16,7 @@ static int open_database(void **state)
 {
 	if (fixture_reset(state))
 		return -1;
-	database = database_new(&fixture.settings, "sluice test");
+	database = database_new(&cluster.settings, "sluice test");
 	return 0;
 }
 
@@ -320,7 +320,7 @@ static void test_tokens_changes_are_told(void **state)
 		PGnotify *notification;
 
 		fixture_execute(rows[i].sql);
-		while ((notification = PQnotifies(fixture.sql))) {
+		while ((notification = PQnotifies(fixture_sql))) {
 			/* Of a digest two digits are enough. */
 			size_t len = strlen(notification->extra);
 
