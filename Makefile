@@ -56,7 +56,8 @@ TEST_LDLIBS = $(LIBRARY) -lcmocka $(LDLIBS)
 all: $(BUILD)/sluice
 
 run: deps-run
-	@$(MAKE) -s all
+	@echo "building $(BUILD)/sluice"
+	@$(MAKE) -s -j"$$(nproc)" all
 	@exec $(BUILD)/sluice --dev
 
 # Everything: see tests/run.sh for what it runs and in which order.

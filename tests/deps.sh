@@ -5,8 +5,19 @@ set -eu
 
 unpacked=${DEPS_UNPACKED:-build/tools}
 
+die() {
+	echo "$0: $*" >&2
+	exit 1
+}
+
 as_root() {
-	if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi
+	if [ "$(id -u)" = 0 ]; then
+		"$@"
+	elif command -v sudo >/dev/null; then
+		sudo "$@"
+	else
+		die "takes root to install packages: install sudo, or once run \`$0 $what\` as root"
+	fi
 }
 
 is_installed() {
@@ -15,7 +26,7 @@ is_installed() {
 
 updated=
 update_once() {
-	[ -n "$updated" ] || as_root apt-get update -q
+	[ -n "$updated" ] || as_root apt-get update -q || die "apt-get update failed; its own words are above"
 	updated=yes
 }
 
@@ -27,7 +38,9 @@ need() {
 	[ -n "$missing" ] || return 0
 	echo "installing:$missing"
 	update_once
-	as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $missing
+	# A machine that has just booted may still be upgrading itself.
+	as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends \
+		-o DPkg::Lock::Timeout=600 $missing || die "cannot install$missing; apt-get's own words are above"
 }
 
 # A command out of a package that must not be installed, because that would start a service.
@@ -36,7 +49,8 @@ unpack() {
 	[ ! -e "$unpacked/$file" ] || return 0
 	update_once
 	mkdir -p "$unpacked"
-	(cd "$unpacked" && apt-get download -q "$package" && dpkg-deb -x "$package"_*.deb . && rm -f "$package"_*.deb)
+	(cd "$unpacked" && apt-get download -q -o APT::Sandbox::User=root "$package" && dpkg-deb -x "$package"_*.deb . && rm -f "$package"_*.deb) ||
+		die "cannot fetch $package; apt-get's own words are above"
 }
 
 # The server's programs, without the cluster that their first installation would make and start. Clusters that are there are left alone.
@@ -44,10 +58,10 @@ need_postgresql() {
 	! is_installed postgresql-15 || return 0
 	settings=/etc/postgresql-common/createcluster.d
 	need postgresql-common
+	trap "as_root rm -f $settings/sluice.conf" EXIT
 	as_root mkdir -p $settings
 	echo "create_main_cluster = false" | as_root tee $settings/sluice.conf >/dev/null
 	need postgresql-15
-	as_root rm $settings/sluice.conf
 }
 
 for_run() {
@@ -75,8 +89,13 @@ for_bench() {
 	unpack libnginx-mod-nchan usr/lib/nginx/modules/ngx_nchan_module.so
 }
 
-case "${1:-}" in
-run | test | bench) "for_$1" ;;
+what=${1:-}
+case "$what" in
+run | test | bench)
+	command -v apt-get >/dev/null && command -v dpkg-query >/dev/null ||
+		die "knows the packages of Debian 12 only; elsewhere install what for_$what names, then \`make\`"
+	"for_$what"
+	;;
 *)
 	echo "usage: $0 run|test|bench" >&2
 	exit 2
