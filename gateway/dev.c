@@ -44,20 +44,41 @@ static int run_postgres(struct dev *dev, const char *folder, char *why)
 	return rc;
 }
 
+/* In a folder that a link in `folder` names, for the next start, too. */
+static int run_postgres_elsewhere(struct dev *dev, struct buffer *folder, char *why)
+{
+	char elsewhere[] = "/tmp/sluice-dev-XXXXXX";
+	const char *link;
+	int rc;
+
+	buffer_append_text(folder, "/elsewhere");
+	link = buffer_text(folder);
+	if (access(link, F_OK) == 0)
+		return run_postgres(dev, link, why);
+	if (!mkdtemp(elsewhere))
+		return ERROR_IO;
+	rc = run_postgres(dev, elsewhere, why);
+	unlink(link);
+	if (!rc && symlink(elsewhere, link))
+		log_event(LOG_WARN, "dev", "the next start will not find this database",
+			  LOG_STR("folder", elsewhere));
+	return rc;
+}
+
 /* Sluice works without it, so it is no reason to stop. */
 static void start_postgres(struct dev *dev)
 {
 	const char *parent = getenv("SLUICE_DEV_DIR");
-	char elsewhere[] = "/tmp/sluice-dev-XXXXXX", why[512];
 	struct buffer folder = {0};
+	char why[512];
 	int rc;
 
 	buffer_append_format(&folder, "%s/dev-postgres", parent ? parent : "build");
 	rc = run_postgres(dev, buffer_text(&folder), why);
-	buffer_free(&folder);
 	/* The server's user cannot enter root's home. */
-	if (rc == ERROR_IO && !parent && geteuid() == 0 && mkdtemp(elsewhere))
-		rc = run_postgres(dev, elsewhere, why);
+	if (rc == ERROR_IO && !parent && geteuid() == 0)
+		rc = run_postgres_elsewhere(dev, &folder, why);
+	buffer_free(&folder);
 	if (rc)
 		log_event(LOG_WARN, "dev", "going on without PostgreSQL", LOG_STR("reason", why));
 	else
