@@ -213,9 +213,13 @@ static void test_journal_replay_maps_ids_of_the_payload(void **state)
 	subscriber_init(&subscriber, "/ids", -1);
 	subscribe(&subscriber, 0, "/ids", NULL);
 	assert_true(sse_client_loop_until(loop, is_connected, &subscriber, PATIENCE_MS));
-	send_events(2000);
-	owe_from(&subscriber, 0);
-	expect_all(&subscriber);
+	/* One that falls out of the window comes back by event time, which is not the order of
+	 * arrival. */
+	while (sent < 2000) {
+		send_events(100);
+		owe_from(&subscriber, sent - 100);
+		expect_all(&subscriber);
+	}
 	unsubscribe(&subscriber);
 	/* By event time it is the last: the partitions may have come in another order. */
 	snprintf(subscriber.last_event_id, sizeof(subscriber.last_event_id), "id-1999");
