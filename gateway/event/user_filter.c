@@ -3,16 +3,6 @@
 #include <jansson.h>
 #include <stdio.h>
 
-static int find_variable(void *context, struct slice name, enum pattern_variable_type *type,
-			 bool *optional)
-{
-	(void)context;
-	(void)name;
-	(void)type;
-	(void)optional;
-	return ERROR_NOT_FOUND;
-}
-
 static json_t *parse(struct slice text, struct pattern_error *error)
 {
 	json_error_t why;
@@ -25,7 +15,8 @@ static json_t *parse(struct slice text, struct pattern_error *error)
 		return NULL;
 	}
 	if (text.len)
-		source = json_loadb(text.base, text.len, JSON_REJECT_DUPLICATES, &why);
+		source =
+		    json_loadb(text.base, text.len, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &why);
 	if (!source)
 		snprintf(error->reason, sizeof(error->reason), "it is not JSON: %s",
 			 text.len ? why.text : "there is nothing");
@@ -35,7 +26,7 @@ static json_t *parse(struct slice text, struct pattern_error *error)
 int user_filter_compile(struct slice text, struct pattern **pattern, struct pattern_error *error)
 {
 	static const char *const roots[] = {"topic", "partition", "key", "headers", "value", NULL};
-	static const struct pattern_scope scope = {find_variable, NULL, roots};
+	static const struct pattern_scope scope = {NULL, NULL, roots};
 	json_t *source = parse(text, error);
 	struct pattern *compiled = NULL;
 	int rc = source ? pattern_compile(source, &scope, &compiled, error) : ERROR_INVALID;

@@ -107,7 +107,11 @@ struct row {
 static const struct row rows[] = {
     /* ?filter= */
     {"filter: where none is taken", .target = "/events?filter=%7B%7D", .status = 400,
-     .detail = "this stream takes none"},
+     .detail = "This stream takes no filter of a client's"},
+    {"filter: twice",
+     .target = "/narrowed?filter=%7B%22key%22%3A%5B%22a%22%5D%7D&%66ilter=%7B%22key%22%3A%5B%22b%22"
+	       "%5D%7D",
+     .status = 400, .detail = "it comes twice"},
     {"filter: no JSON", .target = "/narrowed?filter=%7B", .status = 400,
      .detail = "it is not JSON"},
     {"filter: empty", .target = "/narrowed?filter=", .status = 400, .detail = "it is not JSON"},
@@ -118,7 +122,7 @@ static const struct row rows[] = {
      .status = 400, .detail = "/value/0: "},
     {"filter: a variable",
      .target = "/narrowed?filter=%7B%22key%22%3A%5B%22%7Bclaims.sub%7D%22%5D%7D", .status = 400,
-     .detail = "/key/0: "},
+     .detail = "/key/0: {claims.sub} is a variable, and none can be used here"},
     {"filter: a level without a stream's parameter",
      .target = "/narrowed?filter=%7B%22key%22%3A%5B%7B%22at-least%22%3A%22warn%22%7D%5D%7D",
      .status = 400, .detail = "/key/0: \"at-least\" takes one variable"},
