@@ -3,6 +3,13 @@
 #include <jansson.h>
 #include <stdio.h>
 
+/* In words of ours where jansson's name its own flags. */
+static const char *why_not(const json_error_t *error)
+{
+	return json_error_code(error) == json_error_null_character ? "\\u0000 stands in a string"
+								   : error->text;
+}
+
 static json_t *parse(struct slice text, struct pattern_error *error)
 {
 	json_error_t why;
@@ -15,11 +22,10 @@ static json_t *parse(struct slice text, struct pattern_error *error)
 		return NULL;
 	}
 	if (text.len)
-		source =
-		    json_loadb(text.base, text.len, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &why);
+		source = json_loadb(text.base, text.len, JSON_REJECT_DUPLICATES, &why);
 	if (!source)
 		snprintf(error->reason, sizeof(error->reason), "it is not JSON: %s",
-			 text.len ? why.text : "there is nothing");
+			 text.len ? why_not(&why) : "there is nothing");
 	return source;
 }
 

@@ -53,6 +53,11 @@ static const char config[] = JSON(
 				"x-note": { "in": "header" }
 			}
 		},
+		"recent": {
+			"path": "/recent", "topics": ["events"], "access": "public",
+			"params": { "last": { "type": "integer", "maximum": 5 } },
+			"start": { "last": "{query.last}" }
+		},
 		"closed": { "path": "/closed", "topics": ["events"] },
 		"mine": { "path": "/mine/{id}", "topics": ["events"], "access": { "claims": { "sub": ["{path.id}"] } } },
 		"claimed": { "path": "/claimed", "topics": ["events"], "access": "public", "filter": { "key": ["{claims.tenant}"] } },
@@ -105,6 +110,8 @@ struct row {
 		 "," WILDCARD
 
 static const struct row rows[] = {
+    {"last: less than none", .target = "/recent?last=-1", .status = 400,
+     .detail = "\"last\" is how many of the last events come first: an integer from 0 to 5."},
     /* ?filter= */
     {"filter: where none is taken", .target = "/events?filter=%7B%7D", .status = 400,
      .detail = "This stream takes no filter of a client's"},
@@ -158,7 +165,7 @@ static const struct row rows[] = {
     {"body: a line break in a string", BODY("{\"key\":[\"a\r\nb\"]}"), .status = 400,
      .detail = NO_PATTERN "it is not JSON"},
     {"body: NUL", BODY("{\"key\":[\"\\u0000\"]}"), .status = 400,
-     .detail = NO_PATTERN "it is not JSON"},
+     .detail = NO_PATTERN "it is not JSON: \\u0000 stands in a string."},
     {"body: a form", .method = "POST", .target = "/narrowed", .body = "{\"key\":[\"a\"]}",
      .status = 415, .detail = "A filter's content-type is application/json.",
      .expected = {"accept-post: application/json", "accept-query: application/json"}},
@@ -173,7 +180,7 @@ static const struct row rows[] = {
     {"head: body too large for nobody",
      .raw =
 	 "POST /nope HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 4097\r\n\r\n",
-     .status = 413, .detail = "body is too large"},
+     .status = 413, .detail = "body is too large: it may have 4096 bytes"},
     {"body: beside a wrong filter", .method = "POST", .target = "/narrowed?filter=%7B",
      .fields = {JSON_BODY}, .body = "{\"key\":[\"a\"]}", .status = 400,
      .detail = "The filter parameter is no pattern"},
