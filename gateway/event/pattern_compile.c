@@ -152,6 +152,30 @@ static int find_operands(struct compiler *compiler, const json_t *source, struct
 	return 0;
 }
 
+/* A text is no number for any request, so this is told at once. */
+static int check_numeric_types(struct compiler *compiler, const json_t *source)
+{
+	const json_t *terms = json_object_get(source, "numeric");
+	enum pattern_variable_type type;
+	bool optional;
+
+	for (size_t i = 1; i < json_array_size(terms); i += 2) {
+		const json_t *term = json_array_get(terms, i);
+		const char *text = json_string_value(term);
+		size_t len = json_string_length(term);
+
+		if (len > 2 && text[0] == '{' &&
+		    !compiler->scope->find(compiler->scope->context,
+					   (struct slice){text + 1, len - 2}, &type, &optional) &&
+		    (type == PATTERN_STRING || type == PATTERN_BOOLEAN))
+			return refuse(compiler, ERROR_INVALID,
+				      "\"numeric\" compares numbers: declare %.80s with \"type\": "
+				      "\"integer\" or \"number\"",
+				      text);
+	}
+	return 0;
+}
+
 /*
  * An operator with variables is checked with samples in their place. One without may still have
  * {{ in its strings.
@@ -180,6 +204,11 @@ static int compile_operator(struct compiler *compiler, const json_t *source,
 	json_decref(bound);
 	if (rc)
 		return refuse(compiler, rc, "%s", reason);
+	rc = leaf->operand_count == operands ? 0 : check_numeric_types(compiler, source);
+	if (rc) {
+		pattern_operator_fini(&operator);
+		return rc;
+	}
 	if (leaf->operand_count == operands) {
 		leaf->operators[leaf->operator_count++] = operator;
 		leaf->asks_for_absence =
