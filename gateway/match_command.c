@@ -8,7 +8,8 @@
 #include "event/document.h"
 #include "event/pattern.h"
 
-enum { FLAGS = JSON_DECODE_ANY | JSON_ALLOW_NUL };
+/* As the gateway reads a pattern; of a field that came twice one would be left out. */
+enum { FLAGS = JSON_DECODE_ANY | JSON_ALLOW_NUL | JSON_REJECT_DUPLICATES };
 
 static void strip_newline(char *line, ssize_t *len)
 {
@@ -62,8 +63,23 @@ static int match_lines(const struct pattern *pattern)
 	return skipped ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
+static bool has_duplicates(struct slice text)
+{
+	json_error_t error;
+	json_t *json = json_loadb(text.base, text.len, FLAGS, &error);
+	bool read = json != NULL;
+
+	json_decref(json);
+	return !read && json_error_code(&error) == json_error_duplicate_key;
+}
+
+static json_t *parse_pattern(struct slice text)
+{
+	return has_duplicates(text) ? NULL : document_parse(text);
+}
+
 /* The JSON that a word of base64 (RFC 4648, 4) holds; NULL: it holds none. */
-static json_t *decode_word(const char *word)
+static json_t *decode_word(const char *word, json_t *(*parse)(struct slice text))
 {
 	size_t len = strlen(word);
 	unsigned char *bytes = mem_alloc(len + 3);
@@ -74,7 +90,7 @@ static json_t *decode_word(const char *word)
 	EVP_DecodeInit(context);
 	if (EVP_DecodeUpdate(context, bytes, &first, (const unsigned char *)word, (int)len) >= 0 &&
 	    EVP_DecodeFinal(context, bytes + first, &rest) == 1)
-		json = document_parse((struct slice){(const char *)bytes, (size_t)(first + rest)});
+		json = parse((struct slice){(const char *)bytes, (size_t)(first + rest)});
 	EVP_ENCODE_CTX_free(context);
 	free(bytes);
 	return json;
@@ -82,7 +98,8 @@ static json_t *decode_word(const char *word)
 
 static const char *answer(const char *pattern_word, const char *event_word)
 {
-	json_t *source = decode_word(pattern_word), *event = decode_word(event_word);
+	json_t *source = decode_word(pattern_word, parse_pattern);
+	json_t *event = decode_word(event_word, document_parse);
 	struct pattern *pattern = NULL;
 	struct pattern_error error;
 	const char *found = "invalid";

@@ -74,8 +74,9 @@ static int bind_object(struct pattern_binding *binding, const json_t *object, en
 				 &one, &member);
 		if (one != HOLDS)
 			*outcome = one;
-		if (one == CONDITION)
-			json_object_set(*bound, json_object_iter_key(at), member);
+		if (one != NEVER)
+			json_object_set(*bound, json_object_iter_key(at),
+					one == HOLDS ? json_null() : member);
 		json_decref(member);
 	}
 	return rc;

@@ -140,6 +140,30 @@ static int find_operands(struct compiler *compiler, const json_t *source, struct
 	return 0;
 }
 
+/* A text is no number for any request, so this is told at once. */
+static int check_numeric_types(struct compiler *compiler, const json_t *source)
+{
+	const json_t *terms = json_object_get(source, "numeric");
+	enum pattern_variable_type type;
+	bool optional;
+
+	for (size_t i = 1; i < json_array_size(terms); i += 2) {
+		const json_t *term = json_array_get(terms, i);
+		const char *text = json_string_value(term);
+		size_t len = json_string_length(term);
+
+		if (len > 2 && text[0] == '{' &&
+		    !compiler->scope->find(compiler->scope->context,
+					   (struct slice){text + 1, len - 2}, &type, &optional) &&
+		    (type == PATTERN_STRING || type == PATTERN_BOOLEAN))
+			return refuse(compiler, ERROR_INVALID,
+				      "\"numeric\" compares numbers: declare %.80s with \"type\": "
+				      "\"integer\" or \"number\"",
+				      text);
+	}
+	return 0;
+}
+
 /*
  * An operator with variables is checked with samples in their place. One without may still have
  * {{ in its strings.
@@ -168,6 +192,11 @@ static int compile_operator(struct compiler *compiler, const json_t *source,
 	json_decref(bound);
 	if (rc)
 		return refuse(compiler, rc, "%s", reason);
+	rc = leaf->operand_count == operands ? 0 : check_numeric_types(compiler, source);
+	if (rc) {
+		pattern_operator_fini(&operator);
+		return rc;
+	}
 	if (leaf->operand_count == operands) {
 		leaf->operators[leaf->operator_count++] = operator;
 		leaf->asks_for_absence =
@@ -215,6 +244,14 @@ static int compile_element(struct compiler *compiler, const json_t *source,
 	return 0;
 }
 
+static bool asks_only_for_absence(const struct pattern_leaf *leaf, size_t count)
+{
+	for (size_t i = 0; i < leaf->operator_count; i++)
+		if (!pattern_operator_asks_for_absence(&leaf->operators[i]))
+			return false;
+	return leaf->operator_count == count;
+}
+
 static int compile_leaf(struct compiler *compiler, const json_t *source, struct pattern_node *node)
 {
 	size_t count = json_array_size(source);
@@ -235,6 +272,7 @@ static int compile_leaf(struct compiler *compiler, const json_t *source, struct 
 		compiler->pointer.len = outside;
 	}
 	pattern_constants_sort(&leaf->constants);
+	node->only_absence = asks_only_for_absence(leaf, count);
 	return 0;
 }
 
@@ -317,6 +355,28 @@ static int compile_field(struct compiler *compiler, const char *name, const json
 	return compile_node(compiler, source, &field->node);
 }
 
+static int compile_member(struct compiler *compiler, const char *name, const json_t *source,
+			  struct pattern_node *object)
+{
+	size_t outside = enter_member(compiler, name);
+	struct pattern_field *field;
+	int rc;
+
+	if (compiler->bound && json_is_null(source)) {
+		object->only_absence = false;
+		compiler->pointer.len = outside;
+		return 0;
+	}
+	field = &object->fields[object->field_count++];
+	rc = compile_field(compiler, name, source, field);
+	if (rc)
+		return rc;
+	object->has_variables = object->has_variables || field->node.has_variables;
+	object->only_absence = object->only_absence && field->node.only_absence;
+	compiler->pointer.len = outside;
+	return 0;
+}
+
 static int compile_object(struct compiler *compiler, const json_t *source,
 			  struct pattern_node *node)
 {
@@ -330,16 +390,13 @@ static int compile_object(struct compiler *compiler, const json_t *source,
 		return refuse(compiler, ERROR_LIMIT, "objects are nested more than %d deep",
 			      PATTERN_MAX_DEPTH);
 	node->fields = mem_zalloc((count + 1) * sizeof(node->fields[0]));
+	node->only_absence = count > 0;
 	for (void *at = first_member(source); at; at = next_member(source, at)) {
-		const char *name = json_object_iter_key(at);
-		size_t outside = enter_member(compiler, name);
-		struct pattern_field *field = &node->fields[node->field_count++];
-		int rc = compile_field(compiler, name, json_object_iter_value(at), field);
+		int rc = compile_member(compiler, json_object_iter_key(at),
+					json_object_iter_value(at), node);
 
 		if (rc)
 			return rc;
-		node->has_variables = node->has_variables || field->node.has_variables;
-		compiler->pointer.len = outside;
 	}
 	compiler->depth--;
 	qsort(node->fields, node->field_count, sizeof(node->fields[0]), compare_fields);

@@ -87,9 +87,9 @@ bool pattern_node_holds(const struct pattern_node *node, const json_t *value)
 		return leaf_holds(&node->leaf, value);
 	pattern_steps++;
 	for (size_t i = 0; i < count; i++)
-		if (pattern_node_holds(node, json_array_get(value, i)))
-			return true;
-	return !count && fields_hold(node, value);
+		if (pattern_node_holds(node, json_array_get(value, i)) != node->only_absence)
+			return !node->only_absence;
+	return count ? node->only_absence : fields_hold(node, value);
 }
 
 /* As if it stood in the list alone. */

@@ -59,6 +59,7 @@ enum pattern_node_kind { PATTERN_NODE_OBJECT, PATTERN_NODE_OR, PATTERN_NODE_LEAF
 struct pattern_node {
 	enum pattern_node_kind kind;
 	bool has_variables; /* itself or below */
+	bool only_absence;  /* asks for nothing but {"exists": false}: of an array as a whole */
 	union {
 		struct {
 			/* Those without variables first, as they decide without making tuples; each
@@ -132,7 +133,8 @@ MUST_CHECK int pattern_bind_element(struct pattern_binding *binding, const json_
 /* Says in `error` what is wrong where in the source `pointer` points; returns `code`. */
 int pattern_refuse(struct pattern_error *error, struct buffer *pointer, int code,
 		   const char *format, ...) __attribute__((format(printf, 4, 5)));
-/* Compiles what a binding made: strings are literal, and an object may be empty. */
+/* Compiles what a binding made: strings are literal, an object may be empty, and a field that holds
+ * whatever the event has is null. */
 MUST_CHECK int pattern_compile_bound(const json_t *source, struct pattern **pattern,
 				     struct pattern_error *error);
 

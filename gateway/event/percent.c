@@ -98,3 +98,13 @@ int percent_find(struct slice query, const char *name, struct buffer *out)
 			return percent_decode(raw_value, true, out);
 	return ERROR_NOT_FOUND;
 }
+
+size_t percent_count(struct slice query, const char *name)
+{
+	struct slice raw_name, raw_value;
+	size_t at = 0, count = 0;
+
+	while (percent_next_pair(query, &at, &raw_name, &raw_value))
+		count += name_matches(raw_name, slice_of(name));
+	return count;
+}

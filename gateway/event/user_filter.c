@@ -3,14 +3,11 @@
 #include <jansson.h>
 #include <stdio.h>
 
-static int find_variable(void *context, struct slice name, enum pattern_variable_type *type,
-			 bool *optional)
+/* In words of ours where jansson's name its own flags. */
+static const char *why_not(const json_error_t *error)
 {
-	(void)context;
-	(void)name;
-	(void)type;
-	(void)optional;
-	return ERROR_NOT_FOUND;
+	return json_error_code(error) == json_error_null_character ? "\\u0000 stands in a string"
+								   : error->text;
 }
 
 static json_t *parse(struct slice text, struct pattern_error *error)
@@ -28,14 +25,14 @@ static json_t *parse(struct slice text, struct pattern_error *error)
 		source = json_loadb(text.base, text.len, JSON_REJECT_DUPLICATES, &why);
 	if (!source)
 		snprintf(error->reason, sizeof(error->reason), "it is not JSON: %s",
-			 text.len ? why.text : "there is nothing");
+			 text.len ? why_not(&why) : "there is nothing");
 	return source;
 }
 
 int user_filter_compile(struct slice text, struct pattern **pattern, struct pattern_error *error)
 {
 	static const char *const roots[] = {"topic", "partition", "key", "headers", "value", NULL};
-	static const struct pattern_scope scope = {find_variable, NULL, roots};
+	static const struct pattern_scope scope = {NULL, NULL, roots};
 	json_t *source = parse(text, error);
 	struct pattern *compiled = NULL;
 	int rc = source ? pattern_compile(source, &scope, &compiled, error) : ERROR_INVALID;

@@ -48,6 +48,18 @@ static bool is_named_before(const struct bundle_list *list, const struct bundle_
 	return false;
 }
 
+/* It would be shown in the types of events, and in errors. */
+static bool holds_token(struct slice address)
+{
+	size_t mark = slice_find(address, 0, address.len, '?');
+	struct slice query = {address.base + mark, address.len - mark};
+
+	if (!query.len)
+		return false;
+	query = (struct slice){query.base + 1, query.len - 1};
+	return has(query, "access_token") || has(query, "token");
+}
+
 /* NULL, or what is wrong with it. */
 static const char *read_item(const struct router *router, const struct bundle_list *list,
 			     struct bundle_item *item, int *status)
@@ -92,6 +104,10 @@ static bool add(const struct router *router, struct slice value, struct bundle_l
 		return refuse(problem, 400, "An s is not percent-encoded UTF-8.");
 	}
 	list->count++;
+	if (holds_token(buffer_slice(&item->address)))
+		return refuse(problem, 400,
+			      "The token is the request's: write it beside the s, not into "
+			      "one.");
 	wrong = read_item(router, list, item, &status);
 	if (!wrong)
 		return true;

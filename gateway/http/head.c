@@ -2,6 +2,8 @@
 
 #include <stdbool.h>
 
+#include "http/request_priv.h"
+
 /* libh2o's H2O_MAX_HEADERS. */
 enum { MAX_FIELDS = 100 };
 
@@ -187,7 +189,7 @@ static enum head_verdict check(struct slice head, uint64_t max_body_bytes,
 	if (facts.fields > MAX_FIELDS)
 		return refuse(refusal, 431, "There are too many header fields.");
 	if (facts.length > max_body_bytes)
-		return refuse(refusal, 413, "The request's body is too large.");
+		return refuse(refusal, 413, HTTP_BODY_TOO_LARGE);
 	return HEAD_COMPLETE;
 }
 

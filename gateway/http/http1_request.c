@@ -198,7 +198,7 @@ static void refuse(struct connection *connection, h2o_req_t *h2o, h2o_ostream_t 
 	struct buffer body = {0};
 
 	problem_append(&body, h2o->res.status,
-		       h2o->res.status == 413 ? "The request's body is too large."
+		       h2o->res.status == 413 ? HTTP_BODY_TOO_LARGE
 					      : "The request's body is malformed.");
 	refusal->super.do_send = send_refusal;
 	refusal->body = copy(&h2o->pool, buffer_slice(&body));

@@ -155,7 +155,7 @@ void http2_request_end_fields(struct http2_stream *stream, bool has_body)
 	else if (!request_set_target(&request->request, path))
 		refuse(stream, 400, "The request's target is not a path.");
 	else if (announces_too_much(&request->request))
-		refuse(stream, 413, "The request's body is too large.");
+		refuse(stream, 413, HTTP_BODY_TOO_LARGE);
 	else if (has_body)
 		say_continue(stream);
 }
@@ -168,7 +168,7 @@ void http2_request_take_body(struct http2_stream *stream, struct slice bytes)
 	if (!request)
 		return;
 	if (request->body.len + bytes.len > HTTP_MAX_BODY_BYTES) {
-		refuse(stream, 413, "The request's body is too large.");
+		refuse(stream, 413, HTTP_BODY_TOO_LARGE);
 		return;
 	}
 	if (session->body_bytes + bytes.len > HTTP2_MAX_BODIES_BYTES) {

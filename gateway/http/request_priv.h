@@ -44,6 +44,8 @@ struct http_stream {
 /* The largest body that a handler wants: a client's filter (http/stream_filter_priv.h). A larger
  * one is answered 413 by the carrier. */
 enum { HTTP_MAX_BODY_BYTES = 4096 };
+#define HTTP_BODY_TOO_LARGE "The request's body is too large: it may have 4096 bytes."
+_Static_assert(HTTP_MAX_BODY_BYTES == 4096, "the text says how many");
 
 struct http_request {
 	struct http_loop *loop;

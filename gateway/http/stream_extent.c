@@ -9,17 +9,19 @@ static bool read_last(struct stream_opening *opening)
 {
 	const struct stream *stream = opening->route->stream;
 	const struct stream_param *param = stream->start_last_param;
-	json_int_t last;
+	json_int_t last, most = STREAM_START_LAST_MAX;
 	char detail[256];
 
 	if (!param)
 		return true;
+	if (param->has_maximum && param->maximum < (double)most)
+		most = (json_int_t)param->maximum;
 	last = json_integer_value(stream_param_value(param, opening->variables));
-	if (last < 0 || last > STREAM_START_LAST_MAX) {
+	if (last < 0 || last > most) {
 		snprintf(detail, sizeof(detail),
 			 "\"%.100s\" is how many of the last events come first: an integer from 0 "
-			 "to %d.",
-			 param->name, STREAM_START_LAST_MAX);
+			 "to %lld.",
+			 param->name, (long long)most);
 		return stream_opening_fail(opening, 400, detail);
 	}
 	opening->terms.has_last = true;

@@ -53,13 +53,23 @@ static bool refuse_client_filter(struct http_request *request, const char *where
 	return false;
 }
 
+static bool refuse_unwanted(struct http_request *request, const char *where)
+{
+	char detail[100];
+
+	snprintf(detail, sizeof(detail),
+		 "This stream takes no filter of a client's: leave the %s out.", where);
+	problem_reply(request, 400, detail, NULL, 0);
+	return false;
+}
+
 static bool add_client_filter(struct http_request *request, const struct stream *stream,
 			      const char *where, struct slice text, struct filters *filters)
 {
-	struct pattern_error error = {"", "this stream takes none"};
+	struct pattern_error error = {"", ""};
 
 	if (!stream->client_filters)
-		return refuse_client_filter(request, where, &error);
+		return refuse_unwanted(request, where);
 	if (text.len > STREAM_FILTER_MAX_BYTES) {
 		snprintf(error.reason, sizeof(error.reason), "it has more than %d bytes",
 			 STREAM_FILTER_MAX_BYTES);
@@ -76,11 +86,15 @@ static bool add_parameter(struct http_request *request, struct slice query,
 {
 	static const char where[] = "filter parameter";
 	const struct pattern_error undecodable = {"", "it is not percent-encoded UTF-8"};
+	const struct pattern_error repeated = {
+	    "", "it comes twice; write all of it as one pattern, and alternatives with \"$or\""};
 	struct buffer text = {0};
 	int rc = query.base ? percent_find(query, "filter", &text) : ERROR_NOT_FOUND;
 	bool added = true;
 
-	if (!rc)
+	if (query.base && percent_count(query, "filter") > 1)
+		added = refuse_client_filter(request, where, &repeated);
+	else if (!rc)
 		added = add_client_filter(request, stream, where, buffer_slice(&text), filters);
 	else if (rc != ERROR_NOT_FOUND)
 		added = refuse_client_filter(request, where, &undecodable);

@@ -65,7 +65,8 @@ enum pattern_variable_type {
  * text between the braces) and answers 0 with the type and whether a request may lack it, or
  * ERROR_NOT_FOUND; for "at-least.query.x" too, which it knows where query.x has an order. Where a
  * request lacks an optional variable, the condition that it stands in is left out; where it lacks
- * one that is not optional (a claim), nothing matches.
+ * one that is not optional (a claim), nothing matches. `find` NULL: there are no variables; a brace
+ * is written twice all the same.
  */
 struct pattern_scope {
 	int (*find)(void *context, struct slice name, enum pattern_variable_type *type,

@@ -20,4 +20,7 @@ bool percent_next_pair(struct slice query, size_t *at, struct slice *name, struc
  * ERROR_NOT_FOUND, ERROR_INVALID. */
 MUST_CHECK int percent_find(struct slice query, const char *name, struct buffer *out);
 
+/* How many pairs have this name, whatever their values. */
+size_t percent_count(struct slice query, const char *name);
+
 #endif

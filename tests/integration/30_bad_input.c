@@ -53,6 +53,11 @@ static const char config[] = JSON(
 				"x-note": { "in": "header" }
 			}
 		},
+		"recent": {
+			"path": "/recent", "topics": ["events"], "access": "public",
+			"params": { "last": { "type": "integer", "maximum": 5 } },
+			"start": { "last": "{query.last}" }
+		},
 		"closed": { "path": "/closed", "topics": ["events"] },
 		"mine": { "path": "/mine/{id}", "topics": ["events"], "access": { "claims": { "sub": ["{path.id}"] } } },
 		"claimed": { "path": "/claimed", "topics": ["events"], "access": "public", "filter": { "key": ["{claims.tenant}"] } },
@@ -105,9 +110,15 @@ struct row {
 		 "," WILDCARD
 
 static const struct row rows[] = {
+    {"last: less than none", .target = "/recent?last=-1", .status = 400,
+     .detail = "\"last\" is how many of the last events come first: an integer from 0 to 5."},
     /* ?filter= */
     {"filter: where none is taken", .target = "/events?filter=%7B%7D", .status = 400,
-     .detail = "this stream takes none"},
+     .detail = "This stream takes no filter of a client's"},
+    {"filter: twice",
+     .target = "/narrowed?filter=%7B%22key%22%3A%5B%22a%22%5D%7D&%66ilter=%7B%22key%22%3A%5B%22b%22"
+	       "%5D%7D",
+     .status = 400, .detail = "it comes twice"},
     {"filter: no JSON", .target = "/narrowed?filter=%7B", .status = 400,
      .detail = "it is not JSON"},
     {"filter: empty", .target = "/narrowed?filter=", .status = 400, .detail = "it is not JSON"},
@@ -118,7 +129,7 @@ static const struct row rows[] = {
      .status = 400, .detail = "/value/0: "},
     {"filter: a variable",
      .target = "/narrowed?filter=%7B%22key%22%3A%5B%22%7Bclaims.sub%7D%22%5D%7D", .status = 400,
-     .detail = "/key/0: "},
+     .detail = "/key/0: {claims.sub} is a variable, and none can be used here"},
     {"filter: a level without a stream's parameter",
      .target = "/narrowed?filter=%7B%22key%22%3A%5B%7B%22at-least%22%3A%22warn%22%7D%5D%7D",
      .status = 400, .detail = "/key/0: \"at-least\" takes one variable"},
@@ -154,7 +165,7 @@ static const struct row rows[] = {
     {"body: a line break in a string", BODY("{\"key\":[\"a\r\nb\"]}"), .status = 400,
      .detail = NO_PATTERN "it is not JSON"},
     {"body: NUL", BODY("{\"key\":[\"\\u0000\"]}"), .status = 400,
-     .detail = NO_PATTERN "it is not JSON"},
+     .detail = NO_PATTERN "it is not JSON: \\u0000 stands in a string."},
     {"body: a form", .method = "POST", .target = "/narrowed", .body = "{\"key\":[\"a\"]}",
      .status = 415, .detail = "A filter's content-type is application/json.",
      .expected = {"accept-post: application/json", "accept-query: application/json"}},
@@ -169,7 +180,7 @@ static const struct row rows[] = {
     {"head: body too large for nobody",
      .raw =
 	 "POST /nope HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 4097\r\n\r\n",
-     .status = 413, .detail = "body is too large"},
+     .status = 413, .detail = "body is too large: it may have 4096 bytes"},
     {"body: beside a wrong filter", .method = "POST", .target = "/narrowed?filter=%7B",
      .fields = {JSON_BODY}, .body = "{\"key\":[\"a\"]}", .status = 400,
      .detail = "The filter parameter is no pattern"},

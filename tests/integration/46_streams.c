@@ -449,7 +449,8 @@ static void test_streams_refusal_names_the_stream(void **state)
 	check_answer("/streams?s=/topics/alerts%3Fsince%3Dlong", NULL, 400,
 		     "/topics/alerts?since=long: since is no time");
 	check_answer("/streams?s=/topics/alerts%3Ffilter%3D%257B%257D", NULL, 400,
-		     "/topics/alerts?filter=%7B%7D: The filter parameter");
+		     "/topics/alerts?filter=%7B%7D: This stream takes no filter");
+	check_answer("/streams?s=/topics/alerts%3Faccess_token%3Dx", NULL, 400, "The token is the");
 	check_answer("/streams?s=/topics/alerts%3Fcursor%3Dx", NULL, 400,
 		     "/topics/alerts?cursor=x: A cursor");
 	check_answer("/streams?s=/topics/alerts&s=/topics/alerts", NULL, 400,

@@ -283,7 +283,8 @@ static void test_pattern_operator_at_least_outside_a_stream_is_refused(void **st
 	assert_non_null(strstr(error.reason, "\"at-least\" takes one variable"));
 	assert_int_equal(user_filter_compile(SLICE_LIT(text), &pattern, &error), ERROR_INVALID);
 	assert_string_equal(error.pointer, "/value/0");
-	assert_non_null(strstr(error.reason, "{query.level} is not known here"));
+	assert_non_null(
+	    strstr(error.reason, "{query.level} is a variable, and none can be used here"));
 	assert_null(pattern);
 	json_decref(source);
 }
@@ -296,6 +297,25 @@ static void test_pattern_operator_doubled_braces_are_braces(void **state)
 
 	(void)state;
 	check_bound(&row);
+}
+
+/* A condition that a request leaves out leaves the others as they are: of one element, not of the
+ * whole array. Decided by keys, and by binding. */
+static void test_pattern_operator_absence_beside_what_is_left_out_is_of_one_element(void **state)
+{
+	static const char document[] = "{\"value\":[{\"k\":1},{\"z\":1}]}";
+	static const struct bound_row rows[] = {
+	    {"{\"value\":{\"z\":[{\"exists\":false}],\"k\":[\"{query.optk}\"]}}", document, "{}",
+	     true},
+	    {"{\"value\":{\"z\":[{\"exists\":false}],\"k\":[{\"prefix\":\"{query.optk}\"}]}}",
+	     document, "{}", true},
+	    {"{\"value\":{\"z\":[{\"exists\":false}]},\"key\":[{\"prefix\":\"{query.optk}\"}]}",
+	     document, "{}", false},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		check_bound(&rows[i]);
 }
 
 /* Lists in a token that multiply beyond the limit are refused, not computed. */
@@ -328,6 +348,8 @@ int main(void)
 	    cmocka_unit_test(test_pattern_operator_at_least_is_decided_by_route_keys),
 	    cmocka_unit_test(test_pattern_operator_at_least_outside_a_stream_is_refused),
 	    cmocka_unit_test(test_pattern_operator_doubled_braces_are_braces),
+	    cmocka_unit_test(
+		test_pattern_operator_absence_beside_what_is_left_out_is_of_one_element),
 	    cmocka_unit_test(test_pattern_operator_too_many_combinations_are_refused),
 	};
 

@@ -179,6 +179,22 @@ static void test_stream_param_with_order_has_the_values_from_its_own_on(void **s
 	}
 }
 
+/* What no request could ever bring is told at once; a number, and what a token may hold, is right.
+ */
+static void test_stream_param_text_in_numeric_is_refused(void **state)
+{
+	(void)state;
+	check_errors(
+	    STREAM(", \"params\": {\"least\": {\"type\": \"string\"}},\n\"filter\": {\"value\": "
+		   "[{\"numeric\": [\">\", 0, \"<\", \"{query.least}\"]}]}"),
+	    "f:2: /filter/value/0: \"numeric\" compares numbers: declare {query.least} with "
+	    "\"type\": \"integer\" or \"number\"\n");
+	check_errors(
+	    STREAM(", \"params\": {\"least\": {\"type\": \"number\"}},\n\"filter\": {\"value\": "
+		   "[{\"numeric\": [\">\", \"{query.least}\", \"<\", \"{claims.most}\"]}]}"),
+	    "");
+}
+
 /* From the request to the event: a filter, and an access rule, with "at-least". */
 static void test_stream_param_at_least_lets_the_levels_from_its_own_on_pass(void **state)
 {
@@ -218,6 +234,7 @@ static void test_stream_param_at_least_of_a_number_with_the_key_is_refused(void 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_stream_param_text_in_numeric_is_refused),
 	    cmocka_unit_test(test_stream_param_order_without_sense_is_refused),
 	    cmocka_unit_test(test_stream_param_order_of_too_many_values_is_refused),
 	    cmocka_unit_test(test_stream_param_without_order_is_refused_in_at_least),

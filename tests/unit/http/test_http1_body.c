@@ -140,7 +140,8 @@ static void test_http1_body_is_bounded(void **state)
 		if (more) {
 			assert_has(client_rest(&client), "HTTP/1.1 413 Content Too Large\r\n");
 			assert_has(client.input.base, "application/problem+json");
-			assert_has(client.input.base, "The request's body is too large.");
+			assert_has(client.input.base,
+				   "The request's body is too large: it may have 4096 bytes.");
 		} else {
 			assert_echoed(&client, body, HTTP_MAX_BODY_BYTES);
 		}
