@@ -117,8 +117,9 @@ unit: unit-programs
 integration: integration-programs
 	@SLUICE_BINARY=$(BUILD)/sluice tests/run.sh programs $(INTEGRATION_TESTS) $(wildcard tests/integration/[0-9]*.py)
 
-# For tests/run.sh. With a sanitizer, the integration tests that are about requests and tokens; the others take their time there.
-SAN_INTEGRATION_TESTS := $(filter %35_tokens %70_observe $(if $(findstring address,$(SAN)),%20_live %30_bad_input),$(INTEGRATION_TESTS))
+# For tests/run.sh. With a sanitizer, the integration tests that are short there, and one with everything at once.
+SAN_INTEGRATION_TESTS := $(filter %35_tokens %41_records %43_ends %44_interval %46_streams %48_life_promise %70_observe \
+	$(if $(findstring address,$(SAN)),%20_live %30_bad_input),$(INTEGRATION_TESTS))
 .PHONY: list-unit list-integration list-binary list-fuzz
 list-unit:
 	@echo $(UNIT_TESTS)

@@ -17,7 +17,7 @@ export TSAN_OPTIONS=suppressions=$PWD/tests/lib/tsan.supp
 fixed_addresses=$(setarch -R true 2>/dev/null && echo setarch -R)
 
 heading() {
-	printf '\n== %s\n' "$*"
+	printf '\n== %s (after %d s)\n' "$*" "$SECONDS"
 }
 
 # The numbers that the expression prints, added up; nothing where it prints none.
@@ -143,31 +143,57 @@ build() {
 	check "build $what" make -s -j"$(nproc)" "$@"
 }
 
+# While integration tests wait, the next modes are built; build() takes over what is left of it.
+build_ahead() {
+	rm -f "$logs/ahead.done"
+	(
+		for san in address,undefined thread; do
+			nice -n 19 make -s -j"$(nproc)" SAN="$san" all unit-programs integration-programs
+		done >"$logs/ahead.log" 2>&1 </dev/null
+		touch "$logs/ahead.done"
+	) &
+	disown
+}
+
+wait_for_ahead() {
+	until [ -e "$logs/ahead.done" ]; do sleep 1; done
+}
+
 tests_of() {
 	make -s --no-print-directory "list-$1" "${@:2}"
 }
 
-run_mode() {
+run_units() {
 	local mode=$1 san=$2
 	heading "$mode: unit tests"
-	build "$mode" SAN="$san" all unit-programs
+	build "$mode" SAN="$san" all unit-programs integration-programs
 	run_programs $(tests_of unit SAN="$san")
+}
+
+run_integration() {
+	local mode=$1 san=$2
 	heading "$mode: integration tests"
-	build "$mode integration" SAN="$san" integration-programs
 	SLUICE_BINARY=$PWD/$(tests_of binary SAN="$san") side_by_side=2 run_programs $(tests_of integration SAN="$san")
 }
 
+run_mode() {
+	run_units "$@"
+	run_integration "$@"
+}
+
 run_everything() {
-	local started=$SECONDS
 	heading "lint"
 	check lint make -s lint
-	run_mode release ""
+	run_units release ""
+	build_ahead
+	run_integration release ""
+	wait_for_ahead
 	heading "fuzz"
 	build "fuzz targets" fuzz-programs
 	run_fuzz build/fuzz 20000 8 $(tests_of fuzz)
 	run_mode "address, undefined" address,undefined
 	run_mode thread thread
-	echo "took $((SECONDS - started)) s"
+	echo "took $SECONDS s"
 }
 
 case "${1:-}" in

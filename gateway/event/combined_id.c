@@ -104,7 +104,7 @@ int combined_id_decode(struct combined_id *id, struct slice text, const char **r
 	struct slice parts[COMBINED_ID_MAX_PARTS];
 	size_t at = COMBINED_ID_IDENTITY_CHARS;
 
-	if (text.len < COMBINED_ID_IDENTITY_CHARS || text.base[0] != '~') {
+	if (text.len < COMBINED_ID_IDENTITY_CHARS || !combined_id_is_meant(text)) {
 		*reason = "it is not an id of several streams";
 		return ERROR_INVALID;
 	}

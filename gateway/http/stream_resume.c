@@ -1,6 +1,7 @@
 #include <stdio.h>
 
 #include "base/clock.h"
+#include "event/combined_id.h"
 #include "event/event_id.h"
 #include "event/percent.h"
 #include "http/cors_priv.h"
@@ -58,7 +59,8 @@ static const char *decode_position(struct stream_opening *opening, struct slice 
 
 	if (event_id_decode(id, opening->terms.feed->hash, flags, &opening->terms.position,
 			    &reason))
-		return reason;
+		return combined_id_is_meant(id) ? "it is of several streams in one connection"
+						: reason;
 	if (opening->terms.position.topic_count != opening->terms.feed->topic_count) {
 		position_fini(&opening->terms.position);
 		return "it names other topics";

@@ -28,6 +28,12 @@ struct combined_id {
 	struct buffer parts[COMBINED_ID_MAX_PARTS]; /* as they stand in the text */
 };
 
+/* Its beginning, which no id of one stream's positions has. */
+static inline bool combined_id_is_meant(struct slice text)
+{
+	return text.len && text.base[0] == '~';
+}
+
 /* Of these streams, without any id yet. */
 void combined_id_init(struct combined_id *id, const struct slice *addresses, size_t count);
 void combined_id_fini(struct combined_id *id);

@@ -220,6 +220,8 @@ static const struct row rows[] = {
 
     /* Last-Event-ID. */
     {"id: a letter", .text_id = "A", .status = 400, .detail = OTHER_ID "it is not base64url"},
+    {"id: of /streams", .text_id = "~AQAAAAAA.AQAA", .status = 400,
+     .detail = OTHER_ID "it is of several streams in one connection"},
     {"id: short", .text_id = "AQAA", .status = 400, .detail = OTHER_ID "it is too short"},
     {"id: other letters", .text_id = "AQ+/", .status = 400,
      .detail = OTHER_ID "it is not base64url without padding"},
