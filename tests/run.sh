@@ -51,22 +51,23 @@ log_of() {
 	echo "$logs/$(echo "$1" | tr / _).log"
 }
 
-# Its exit code stands in a file beside its log, for programs run side by side.
+# Its exit code and its seconds stand in files beside its log, for programs run side by side.
 start_program() {
-	local log
+	local log started=$SECONDS
 	log=$(log_of "$1")
 	export SLUICE_TEST_LOGS=$PWD/${log%.log}
 	rm -rf "$SLUICE_TEST_LOGS" "$log.code"
 	mkdir -p "$SLUICE_TEST_LOGS"
 	timeout 600 $fixed_addresses "$1" >"$log" 2>&1 </dev/null
 	echo $? >"$log.code"
+	echo $((SECONDS - started)) >"$log.seconds"
 }
 
 report_program() {
 	local log
 	log=$(log_of "$1")
 	if count "$log" "$(cat "$log.code")"; then
-		echo "$1 ok"
+		echo "$1 ok, $(cat "$log.seconds") s"
 	else
 		echo "$1 FAILED"
 		tail -n 200 "$log"
@@ -173,7 +174,7 @@ run_units() {
 run_integration() {
 	local mode=$1 san=$2
 	heading "$mode: integration tests"
-	SLUICE_BINARY=$PWD/$(tests_of binary SAN="$san") side_by_side=2 run_programs $(tests_of integration SAN="$san")
+	SLUICE_BINARY=$PWD/$(tests_of binary SAN="$san") side_by_side=3 run_programs $(tests_of integration SAN="$san")
 }
 
 run_mode() {

@@ -231,7 +231,7 @@ static void test_conflation_cut_at_random_ends_with_the_newest(void **state)
 			connect_client(&watchers[i].client);
 			take(&watchers[i].client, SIZE_MAX);
 		}
-		for (int round = 0; round < 3000; round++) {
+		for (int round = 0; round < WORLD_ROUNDS(3000); round++) {
 			int events = rand_r(&world.seed) % 20;
 			struct client *client = &watchers[rand_r(&world.seed) % CLIENTS].client;
 

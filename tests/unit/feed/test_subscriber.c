@@ -70,7 +70,7 @@ static void test_subscriber_cut_at_random_gets_every_event_once(void **state)
 			connect_client(&clients[i]);
 			take(&clients[i], SIZE_MAX);
 		}
-		for (int round = 0; round < 2000; round++) {
+		for (int round = 0; round < WORLD_ROUNDS(2000); round++) {
 			int events = rand_r(&world.seed) % 20;
 			struct client *client = &clients[rand_r(&world.seed) % USERS];
 

@@ -85,7 +85,7 @@ static void test_subscriber_position_cut_at_random_continues_exactly(void **stat
 			connect_client(&clients[i]);
 			take(&clients[i], SIZE_MAX);
 		}
-		for (int round = 0; round < 2000; round++)
+		for (int round = 0; round < WORLD_ROUNDS(2000); round++)
 			run_round(&world, &clients[rand_r(&world.seed) % USERS], rows[row].away);
 		drain(clients, USERS);
 		for (int i = 0; i < USERS; i++) {

@@ -24,6 +24,13 @@ enum { PARTITIONS = 5, USERS = 7, MAX_EVENTS = 20000, REPLICAS = 2, TOMBSTONE = 
 /* Of an event's value: it is longer than WORLD_SMALL_BYTES; it has `"e":1`, for an end_when. */
 enum { MARK_LARGE = 1, MARK_END = 2, WORLD_SMALL_BYTES = 32 };
 
+/* Rounds at random, of which ThreadSanitizer's quarter finds the races. */
+#ifdef __SANITIZE_THREAD__
+#define WORLD_ROUNDS(count) ((count) / 4)
+#else
+#define WORLD_ROUNDS(count) (count)
+#endif
+
 /* The log: what Kafka would hold. Written before it is handed over, so that a replay finds it. */
 struct log {
 	_Atomic int64_t low[PARTITIONS], high[PARTITIONS];
