@@ -38,15 +38,17 @@ struct subscriber_ending {
 };
 
 struct subscriber {
+	/* What every delivery looks at comes first, in two lines of the processor's cache. */
 	struct carrier *carrier;
 	struct fanout_feed *at;
 	uint64_t cursor;    /* sequence number of the next entry to look at */
 	uint64_t until;     /* entries from here on are not known to match; cursor == until: idle */
+	const char *peeked; /* what comes after `frame_at`, until consumed */
 	uint32_t frame_at;  /* bytes of the cursor's frame that are written */
-	const char *peeked; /* what comes after them, until consumed */
-	uint8_t state;      /* enum subscriber_state */
-	uint8_t reason;     /* enum close_reason, for ENDED */
-	bool told;          /* carrier->ready() was called and not all is peeked */
+	uint32_t look_bytes; /* of records that its checks may refuse before it rests */
+	uint8_t state;       /* enum subscriber_state */
+	uint8_t reason;      /* enum close_reason, for ENDED */
+	bool told;           /* carrier->ready() was called and not all is peeked */
 	bool aborted;
 	bool filtered;      /* has route keys */
 	uint8_t slice_mode; /* enum replay_mode with which the job reads its next chunk */
@@ -56,13 +58,16 @@ struct subscriber {
 	bool has_stale_cursor; /* until attached */
 	bool recheck;          /* REPLAYING, and the log is another one since */
 	bool rests;            /* in the fanout's list */
-	uint32_t look_bytes;   /* of records that its checks may refuse before it rests */
-	struct checks *checks; /* a reference; NULL: none */
+	struct pending *pending;
+	struct position *own;             /* NULL: the window's own ids are right */
+	struct checks *checks;            /* a reference; NULL: none */
 	struct conflation *conflation;    /* NULL: it gets every event */
 	struct subscriber_ending *ending; /* NULL: it does not end by itself */
-	struct pending *pending;
+	uint64_t progress_ms;             /* when it last took something, or had nothing to take */
+	uint64_t sent_ms;                 /* when something was last sent */
+	uint64_t event_ms;                /* when it last got an event, or began */
+
 	struct pending *last_words; /* becomes pending at the next frame's boundary */
-	struct position *own;       /* NULL: the window's own ids are right */
 	struct replay_job *job;     /* while REPLAYING */
 	char *reached;              /* an event id; NULL: not known */
 	struct position *asked;     /* Last-Event-ID's, until attached */
@@ -70,19 +75,16 @@ struct subscriber {
 	char *welcome;              /* a frame; NULL: there is none, or it was said */
 	int64_t since_ms;           /* -1: none */
 	uint32_t last;              /* STREAM_START_LAST's N */
-	char *keys;                 /* the route keys' bytes, as in struct route_keys */
-	uint32_t keys_len;
 	uint32_t key_count;
+	char *keys; /* the route keys' bytes, as in struct route_keys */
+	uint32_t keys_len;
+	uint32_t place_in_all, place_in_roster;
 	struct index_node *nodes; /* key_count of them; NULL where unfiltered or one */
 	struct index_node node;   /* the only one */
 	struct subscriber *dirty; /* links those that a dispatch touched */
 	TAILQ_ENTRY(subscriber) resting;
-	uint64_t progress_ms;   /* when it last took something, or had nothing to take */
-	uint64_t sent_ms;       /* when something was last sent */
-	uint64_t event_ms;      /* when it last got an event, or began */
 	uint64_t max_age_at_ms; /* UINT64_MAX: never */
 	int64_t expires_unix_ms;
-	uint32_t place_in_all, place_in_roster;
 };
 
 /* There is something to peek: tells the carrier once. */

@@ -78,16 +78,16 @@ bool http2_session_spend(struct http2_session *session, struct budget *budget);
 struct http2_stream {
 	struct http_stream stream; /* first */
 	struct http2_session *session;
-	h2o_linklist_t link; /* the session's streams */
-	struct timer timer;  /* until the request is whole, while a reply is written, or after it */
-	struct http2_request *request; /* owned, until it is answered */
-	char *body;                    /* owned: the reply, or a stream's first bytes */
-	uint32_t body_len, body_at;
+	char *body; /* owned: the reply, or a stream's first bytes */
 	int32_t id;
 	bool is_stream; /* after the body comes the subscriber */
 	bool waits;     /* its DATA is deferred until it is ready */
 	bool aborted;   /* the subscriber gave it up */
 	bool is_early;  /* the answer came before the request's end */
+	uint32_t body_len, body_at;
+	h2o_linklist_t link; /* the session's streams */
+	struct timer timer;  /* until the request is whole, while a reply is written, or after it */
+	struct http2_request *request; /* owned, until it is answered */
 };
 
 /* A request begins. The session's. */
