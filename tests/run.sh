@@ -172,9 +172,10 @@ run_units() {
 }
 
 run_integration() {
-	local mode=$1 san=$2
+	local mode=$1 san=$2 at_once=3
+	[ -z "$san" ] || at_once=2
 	heading "$mode: integration tests"
-	SLUICE_BINARY=$PWD/$(tests_of binary SAN="$san") side_by_side=3 run_programs $(tests_of integration SAN="$san")
+	SLUICE_BINARY=$PWD/$(tests_of binary SAN="$san") side_by_side=$at_once run_programs $(tests_of integration SAN="$san")
 }
 
 run_mode() {
