@@ -368,19 +368,6 @@ static void test_conflation_cut_inside_a_flush_goes_on_exactly(void **state)
 	}
 }
 
-static struct checks *checks_on_key(const char *source)
-{
-	static const char *const roots[] = {"key", "value", NULL};
-	const struct pattern_scope scope = {find_variable, NULL, roots};
-	json_t *json = json_loads(source, 0, NULL);
-	struct pattern_error error;
-	struct pattern *pattern;
-
-	assert_int_equal(pattern_compile(json, &scope, &pattern, &error), 0);
-	json_decref(json);
-	return checks_new(&pattern, 1);
-}
-
 /* What waits and no longer passes does not go out; what it had superseded and passes does. */
 static void test_conflation_checks_that_change_look_again(void **state)
 {
@@ -388,8 +375,8 @@ static void test_conflation_checks_that_change_look_again(void **state)
 
 	(void)state;
 	for (int row = 0; row < 4; row++) {
-		struct checks *first = checks_on_key("{\"key\": [\"0\", \"1\", \"2\", \"3\"]}");
-		struct checks *then = checks_on_key("{\"key\": [\"1\", \"3\", \"4\"]}");
+		struct checks *first = make_checks_of("{\"key\": [\"0\", \"1\", \"2\", \"3\"]}");
+		struct checks *then = make_checks_of("{\"key\": [\"1\", \"3\", \"4\"]}");
 
 		open_world_that_keeps(&world, 1 << 20, false, true);
 		world.stream.interval.per_key = row % 2;
@@ -420,7 +407,7 @@ static void test_conflation_checks_that_change_look_again(void **state)
 static void test_conflation_refused_event_supersedes_nothing(void **state)
 {
 	struct client *client = &watchers[0].client;
-	struct checks *checks = checks_on_key("{\"value\": {\"o\": [{\"numeric\": [\"<\", 5]}]}}");
+	struct checks *checks = make_checks_of("{\"value\": {\"o\": [{\"numeric\": [\"<\", 5]}]}}");
 
 	(void)state;
 	for (int row = 0; row < 4; row++) {
@@ -798,7 +785,7 @@ static void send_many(struct replica *replica, int64_t offset)
 static void test_conflation_slow_client_gets_every_key(void **state)
 {
 	struct client *client = &watchers[0].client;
-	struct checks *checks = checks_on_key("{\"key\": [{\"exists\": true}]}");
+	struct checks *checks = make_checks_of("{\"key\": [{\"exists\": true}]}");
 
 	(void)state;
 	for (int checked = 0; checked < 2; checked++) {
@@ -900,7 +887,7 @@ static void test_conflation_noted_is_bounded_by_keys(void **state)
 {
 	enum { SOME_KEYS = 1000, ROUNDS = 20 };
 	struct client *client = &watchers[0].client;
-	struct checks *checks = checks_on_key("{\"key\": [{\"exists\": true}]}");
+	struct checks *checks = make_checks_of("{\"key\": [{\"exists\": true}]}");
 
 	(void)state;
 	open_world_that_keeps(&world, 64 << 20, false, true);

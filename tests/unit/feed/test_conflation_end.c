@@ -34,25 +34,12 @@ static void keep_seen(struct client *of, int partition, int64_t offset)
 	of->received++;
 }
 
-static struct checks *make_checks(const char *source)
-{
-	static const char *const roots[] = {"key", "value", NULL};
-	const struct pattern_scope scope = {find_variable, NULL, roots};
-	json_t *json = json_loads(source, 0, NULL);
-	struct pattern_error error;
-	struct pattern *pattern;
-
-	assert_int_equal(pattern_compile(json, &scope, &pattern, &error), 0);
-	json_decref(json);
-	return checks_new(&pattern, 1);
-}
-
 static int make_patterns(void **state)
 {
 	(void)state;
-	end_when = make_checks("{\"value\": {\"e\": [1]}}");
-	only_key = make_checks("{\"key\": [\"3\"]}");
-	unmarked = make_checks("{\"value\": {\"e\": [{\"exists\": false}]}}");
+	end_when = make_checks_of("{\"value\": {\"e\": [1]}}");
+	only_key = make_checks_of("{\"key\": [\"3\"]}");
+	unmarked = make_checks_of("{\"value\": {\"e\": [{\"exists\": false}]}}");
 	return 0;
 }
 

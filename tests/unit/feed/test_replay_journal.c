@@ -677,16 +677,8 @@ static void test_replay_journal_away_is_asked_again_for_a_custom_id(void **state
 /* The one event of partition 4 that has this offset. */
 static struct checks *end_at(int64_t offset)
 {
-	static const char *const roots[] = {"value", NULL};
-	const struct pattern_scope scope = {find_variable, NULL, roots};
-	json_t *source =
-	    json_pack("{s:{s:[i], s:[I]}}", "value", "p", PARTITIONS - 1, "o", (json_int_t)offset);
-	struct pattern_error error;
-	struct pattern *pattern;
-
-	assert_int_equal(pattern_compile(source, &scope, &pattern, &error), 0);
-	json_decref(source);
-	return checks_new(&pattern, 1);
+	return make_checks(
+	    json_pack("{s:{s:[i], s:[I]}}", "value", "p", PARTITIONS - 1, "o", (json_int_t)offset));
 }
 
 /* Until the end has come, which it does. */

@@ -30,18 +30,6 @@ static struct narrowed narrowed[CLIENTS];
 static int changes;                          /* of all clients */
 static int produced[PARTITIONS][MAX_EVENTS]; /* how many changes were before */
 
-static struct pattern *compile(json_t *source)
-{
-	static const char *const roots[] = {"key", "value", NULL};
-	const struct pattern_scope scope = {find_variable, NULL, roots};
-	struct pattern_error error;
-	struct pattern *pattern;
-
-	assert_int_equal(pattern_compile(source, &scope, &pattern, &error), 0);
-	json_decref(source);
-	return pattern;
-}
-
 /* The bits as what a pattern's list has: strings or numbers. */
 static json_t *list(unsigned bits, bool strings)
 {
@@ -54,7 +42,7 @@ static json_t *list(unsigned bits, bool strings)
 	return values;
 }
 
-static struct checks *make_checks(const struct narrowing *narrowing)
+static struct checks *checks_of(const struct narrowing *narrowing)
 {
 	struct pattern *patterns[2];
 	size_t count = 0;
@@ -65,9 +53,9 @@ static struct checks *make_checks(const struct narrowing *narrowing)
 		return NULL;
 	if (narrowing->users != ALL_USERS)
 		patterns[count++] =
-		    compile(json_pack("{s:o}", "key", list(narrowing->users, true)));
+		    compile_pattern(json_pack("{s:o}", "key", list(narrowing->users, true)));
 	if (narrowing->partitions != ALL_PARTITIONS)
-		patterns[count++] = compile(
+		patterns[count++] = compile_pattern(
 		    json_pack("{s:{s:o}}", "value", "p", list(narrowing->partitions, false)));
 	return checks_new(patterns, count);
 }
@@ -118,7 +106,7 @@ static void narrow(struct narrowed *one, unsigned users, unsigned partitions)
 	assert_true(one->changes < MAX_CHANGES);
 	*narrowing = (struct narrowing){users, partitions, ++changes};
 	checks_unref(one->client.checks);
-	one->client.checks = make_checks(narrowing);
+	one->client.checks = checks_of(narrowing);
 	if (one->client.subscriber && !one->client.aborted)
 		subscriber_set_checks(one->client.subscriber, one->client.checks);
 }

@@ -18,18 +18,6 @@ enum narrowed { BY_NOTHING, BY_KEY, BY_CHECKS };
 static struct world world;
 static struct client clients[CLIENTS];
 
-static struct checks *make_checks(json_t *source)
-{
-	static const char *const roots[] = {"key", "value", NULL};
-	const struct pattern_scope scope = {find_variable, NULL, roots};
-	struct pattern_error error;
-	struct pattern *pattern;
-
-	assert_int_equal(pattern_compile(source, &scope, &pattern, &error), 0);
-	json_decref(source);
-	return checks_new(&pattern, 1);
-}
-
 /* Ends with the first event of the partition that has this offset or a higher one. */
 static struct checks *end_from(int partition, int64_t offset)
 {

@@ -34,25 +34,12 @@ static struct client a_client, *const client = &a_client;
 static struct checks *only_key, *end_when;
 static int partitions; /* that events are put into; where it is 1 they keep their order */
 
-static struct checks *make_checks(const char *source)
-{
-	static const char *const roots[] = {"key", "value", NULL};
-	const struct pattern_scope scope = {find_variable, NULL, roots};
-	json_t *json = json_loads(source, 0, NULL);
-	struct pattern_error error;
-	struct pattern *pattern;
-
-	assert_int_equal(pattern_compile(json, &scope, &pattern, &error), 0);
-	json_decref(json);
-	return checks_new(&pattern, 1);
-}
-
 static int make_patterns(void **state)
 {
 	(void)state;
 	world_look_bytes = LOOK_BYTES;
-	only_key = make_checks("{\"key\": [\"3\"]}");
-	end_when = make_checks("{\"value\": {\"e\": [1]}}");
+	only_key = make_checks_of("{\"key\": [\"3\"]}");
+	end_when = make_checks_of("{\"value\": {\"e\": [1]}}");
 	return 0;
 }
 
@@ -372,7 +359,7 @@ static void count(struct client *of, int partition, int64_t offset)
 /* Without its checks it gets all from where it rests; with others, what those let pass. */
 static void test_subscriber_rest_with_other_checks_goes_on_with_them(void **state)
 {
-	struct checks *other = make_checks("{\"key\": [\"4\"]}");
+	struct checks *other = make_checks_of("{\"key\": [\"4\"]}");
 
 	(void)state;
 	for (int row = 0; row < 2 * WAYS; row++) {

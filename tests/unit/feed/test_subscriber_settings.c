@@ -49,18 +49,6 @@ static unsigned draw(unsigned below)
 	return (unsigned)rand_r(&world.seed) % below;
 }
 
-static struct checks *make_checks(json_t *source)
-{
-	static const char *const roots[] = {"key", "value", NULL};
-	const struct pattern_scope scope = {find_variable, NULL, roots};
-	struct pattern_error error;
-	struct pattern *pattern;
-
-	assert_int_equal(pattern_compile(source, &scope, &pattern, &error), 0);
-	json_decref(source);
-	return checks_new(&pattern, 1);
-}
-
 static bool is_tombstone(int partition, int64_t offset)
 {
 	return world.log.user[partition][offset] & TOMBSTONE;

@@ -15,6 +15,7 @@
 #include "event/document.h"
 #include "event/event_id.h"
 #include "event/frame.h"
+#include "feed/checks.h"
 #include "feed/fanout.h"
 #include "feed/feeds.h"
 #include "feed/replay.h"
@@ -194,6 +195,32 @@ static inline int find_variable(void *context, struct slice name, enum pattern_v
 	*type = PATTERN_STRING;
 	*optional = false;
 	return slice_equal(name, SLICE_LIT("path.user")) ? 0 : ERROR_NOT_FOUND;
+}
+
+/* Take over `source`. */
+static inline struct pattern *compile_pattern(json_t *source)
+{
+	static const char *const roots[] = {"key", "value", NULL};
+	const struct pattern_scope scope = {find_variable, NULL, roots};
+	struct pattern_error error;
+	struct pattern *pattern;
+
+	assert_int_equal(pattern_compile(source, &scope, &pattern, &error), 0);
+	json_decref(source);
+	return pattern;
+}
+
+static inline struct checks *make_checks(json_t *source)
+{
+	struct pattern *pattern = compile_pattern(source);
+
+	return checks_new(&pattern, 1);
+}
+
+/* The same from JSON text. */
+static inline struct checks *make_checks_of(const char *source)
+{
+	return make_checks(json_loads(source, 0, NULL));
 }
 
 /* What the next worlds' replays hold of the last events. */

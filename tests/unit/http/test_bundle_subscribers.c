@@ -368,18 +368,6 @@ static void test_bundle_subscribers_of_all_kinds_keep_their_promises(void **stat
 	}
 }
 
-static struct checks *make_checks(json_t *source)
-{
-	static const char *const roots[] = {"key", "value", NULL};
-	const struct pattern_scope scope = {find_variable, NULL, roots};
-	struct pattern_error error;
-	struct pattern *pattern;
-
-	assert_int_equal(pattern_compile(source, &scope, &pattern, &error), 0);
-	json_decref(source);
-	return checks_new(&pattern, 1);
-}
-
 static int make_patterns(void **state)
 {
 	(void)state;
