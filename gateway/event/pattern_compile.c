@@ -358,15 +358,15 @@ static int compile_field(struct compiler *compiler, const char *name, const json
 static int compile_member(struct compiler *compiler, const char *name, const json_t *source,
 			  struct pattern_node *object)
 {
-	size_t outside = enter_member(compiler, name);
 	struct pattern_field *field;
+	size_t outside;
 	int rc;
 
 	if (compiler->bound && json_is_null(source)) {
 		object->only_absence = false;
-		compiler->pointer.len = outside;
 		return 0;
 	}
+	outside = enter_member(compiler, name);
 	field = &object->fields[object->field_count++];
 	rc = compile_field(compiler, name, source, field);
 	if (rc)

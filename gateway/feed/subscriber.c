@@ -9,7 +9,8 @@
 
 bool subscriber_is_idle(const struct subscriber *subscriber)
 {
-	return !subscriber->pending && !subscriber->frame_at &&
+	return subscriber->state != SUBSCRIBER_ENDED && !subscriber->pending &&
+	       !subscriber->frame_at &&
 	       (subscriber->state != SUBSCRIBER_LIVE || subscriber->cursor == subscriber->until ||
 		subscriber->rests || conflation_waits(subscriber));
 }
@@ -18,7 +19,7 @@ void subscriber_tell(struct subscriber *subscriber)
 {
 	if (subscriber->told || subscriber->aborted)
 		return;
-	if (subscriber_is_idle(subscriber) && subscriber->state != SUBSCRIBER_ENDED) {
+	if (subscriber_is_idle(subscriber)) {
 		conflation_arm(subscriber);
 		return;
 	}

@@ -230,23 +230,18 @@ static bool hogs_chunk(const struct subscriber *subscriber)
 	       replay_lacks_chunks(fanout->replay);
 }
 
-static bool waits_for_events(const struct subscriber *subscriber)
-{
-	return subscriber_is_idle(subscriber) && subscriber->state != SUBSCRIBER_ENDED;
-}
-
 static bool is_slow(const struct subscriber *subscriber)
 {
 	const struct fanout *fanout = subscriber->at->fanout;
 	uint64_t still_ms = fanout->now_ms - subscriber->progress_ms;
 
-	return !waits_for_events(subscriber) &&
+	return !subscriber_is_idle(subscriber) &&
 	       (still_ms >= fanout->settings->slow_client_timeout_ms || hogs_chunk(subscriber));
 }
 
 static bool lacks_heartbeat(const struct subscriber *subscriber)
 {
-	return waits_for_events(subscriber) &&
+	return subscriber_is_idle(subscriber) &&
 	       subscriber->at->fanout->now_ms - subscriber->sent_ms >=
 		   subscriber->at->feed->stream->heartbeat_ms;
 }

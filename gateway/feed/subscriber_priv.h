@@ -91,7 +91,7 @@ struct subscriber {
 void subscriber_tell(struct subscriber *subscriber);
 /* Entry `sequence` is for it; those between this and the last offer are not. For filtered ones. */
 void subscriber_offer(struct subscriber *subscriber, uint64_t sequence);
-/* There is nothing to peek, or not yet. */
+/* It has not ended, and there is nothing to peek, or not yet. */
 bool subscriber_is_idle(const struct subscriber *subscriber);
 /* Appends to what is sent before anything else of the window; it never gets inside a frame. */
 void subscriber_push(struct subscriber *subscriber, struct slice bytes, uint32_t events);
